@@ -1,0 +1,59 @@
+"""Background jobs on any machine, from any shell.
+
+The API is the command line's own: :class:`JobManager` has a coroutine for every verb::
+
+    async with rjob.JobManager() as jobs:
+        started = await jobs.start(rjob.JobSpec(argv=("make", "test")), hosts=["gpu"])
+        ended = await jobs.wait([job.ref for job in started.jobs])
+
+Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rjob.config import Config
+    from rjob.core.find import Query
+    from rjob.core.manager import JobManager
+    from rjob.core.receive import Position, ReaderGone, Sink
+    from rjob.errors import RjobError
+    from rjob.models import Job, JobSpec, Result, State
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Config": "rjob.config",
+    "Job": "rjob.models",
+    "JobManager": "rjob.core.manager",
+    "JobSpec": "rjob.models",
+    "Position": "rjob.core.receive",
+    "Query": "rjob.core.find",
+    "ReaderGone": "rjob.core.receive",
+    "Result": "rjob.models",
+    "RjobError": "rjob.errors",
+    "Sink": "rjob.core.receive",
+    "State": "rjob.models",
+}
+
+__all__ = [
+    "Config",
+    "Job",
+    "JobManager",
+    "JobSpec",
+    "Position",
+    "Query",
+    "ReaderGone",
+    "Result",
+    "RjobError",
+    "Sink",
+    "State",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,81 @@
+"""The form of ``--json``: docs/reference/json-schema.json describes it, and it changes only by addition."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from rjob import times
+from rjob.cli.text import legible
+from rjob.models import SCHEMA
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rjob.errors import RjobError
+    from rjob.models import Job, Result
+
+
+def envelope(result: Result) -> dict[str, Any]:
+    """What a verb brought about, for programs.
+
+    Args:
+        result: From the job manager.
+    """
+    return {
+        "schema": SCHEMA,
+        "jobs": [_job(job) for job in result.jobs],
+        "errors": [_error(error) for error in result.errors],
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    form: dict[str, Any] = {
+        "ref": legible(job.ref),
+        "id": job.id,
+        "name": legible(job.name),
+        "instance_id": job.instance_id,
+        "type": job.type,
+        "state": str(job.state),
+        "reason": _legible(job.reason),
+        "exit_code": job.exit_code,
+        "signal": job.signal,
+        "has_more_data": job.has_more_data,
+        "location": legible(job.location),
+        "owner": legible(job.owner),
+        "machine": job.machine,
+        "command": legible(job.command),
+        "argv": None if job.argv is None else [legible(word) for word in job.argv],
+        "line": _legible(job.line),
+        "begin": _iso(job.begin),
+        "end": _iso(job.end),
+        "output_bytes": {"out": job.out_bytes, "err": job.err_bytes},
+        "received_bytes": {"out": job.out_received, "err": job.err_received},
+        "retry_of": job.retry_of,
+        "children": [_job(child) for child in job.children],
+    }
+    if job.argv is not None and any(legible(word) != word for word in job.argv):
+        from base64 import b64encode
+
+        form["argv_base64"] = [b64encode(os.fsencode(word)).decode("ascii") for word in job.argv]
+    if job.truncated:
+        form["truncated"] = True
+    return form
+
+
+def _error(error: RjobError) -> dict[str, Any]:
+    return {
+        "host": _legible(error.host),
+        "job": _legible(error.job),
+        "code": error.code,
+        "message": legible(error.message),
+        "hint": _legible(error.hint),
+    }
+
+
+def _legible(text: str | None) -> str | None:
+    return None if text is None else legible(text)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else times.iso(moment)

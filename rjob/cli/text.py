@@ -1,0 +1,90 @@
+"""How text from anywhere is shown: nothing in it acts on the terminal, and its width is known."""
+
+from __future__ import annotations
+
+WIDE_FILLER = "\ue000"
+"""Stands for the second column of a wide character; :func:`visible` lets none through, so it is never the text's own."""
+
+# Persian, the Indic scripts and emoji need the two joiners; every other invisible character only deceives.
+_JOINERS = "\u200c\u200d"
+
+
+def visible(text: str) -> str:
+    r"""Make control characters, direction overrides and bytes that are no text visible.
+
+    Args:
+        text: Whatever a host, a user or a command line brought; surrogate escapes stand for bytes.
+
+    Returns:
+        The same with ``\x1b``, ``\n``, ``\u202e``, ``\xff`` written out.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in _JOINERS else _escape(char) for char in text)
+
+
+def legible(text: str) -> str:
+    """Put U+FFFD where bytes are no text.
+
+    Args:
+        text: Surrogate escapes stand for bytes.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text
+
+
+def width(text: str) -> int:
+    """How many columns a terminal needs for it.
+
+    Args:
+        text: What :func:`visible` returned.
+    """
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def fit(text: str, columns: int) -> str:
+    """Shorten text to a number of columns; an ellipsis shows that something is missing.
+
+    Args:
+        text: What :func:`visible` returned.
+        columns: At least 1.
+    """
+    if width(text) <= columns:
+        return text
+    used, kept = 1, ""
+    for char in text:
+        used += _columns(char)
+        if used > columns:
+            break
+        kept += char
+    return kept + "…"
+
+
+def padded(text: str) -> str:
+    """Add a filler to each wide character, so that the length is the width.
+
+    Args:
+        text: What :func:`visible` returned.
+    """
+    if text.isascii():
+        return text
+    return "".join(char + WIDE_FILLER if _columns(char) == 2 else char for char in text)
+
+
+def _escape(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
+
+
+def _columns(char: str) -> int:
+    if char.isascii():
+        return 1
+    from unicodedata import category, east_asian_width
+
+    if category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if east_asian_width(char) in "WF" else 1

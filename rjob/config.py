@@ -1,0 +1,279 @@
+"""Settings: the file ``config.toml``, the environment's say, and the hosts and groups that they name."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rjob import nodesets
+from rjob.errors import ConfigError, UsageError
+from rjob.settings import HOST, KEYS, check, dotted, from_text, suggest, wrong
+from rjob.transports.base import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class Setting(NamedTuple):
+    """A value and where it comes from."""
+
+    key: str
+    """As the file would have it: ``defaults.newest``, ``hosts.gpu.user``, ``groups.web``."""
+    value: Any
+    source: str
+    """``file``, ``default``, or an environment variable's name."""
+
+
+class Config:
+    """The settings in force.
+
+    Args:
+        data: What the file holds.
+        path: The file, for messages.
+        environ: The environment; this process's when None.
+
+    Raises:
+        ConfigError: The file or the environment holds something unusable.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        path: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.path = path
+        environ = os.environ if environ is None else environ
+        tables = check(data or {}, path)
+        self._defaults: dict[str, Any] = tables["defaults"]
+        self._hosts: dict[str, dict[str, Any]] = tables["hosts"]
+        self._groups: dict[str, list[str]] = tables["groups"]
+        self._environment = {
+            key.name: Setting(dotted("defaults", key.name), from_text(key, environ[key.env]), key.env)
+            for key in KEYS
+            if key.env is not None and environ.get(key.env)
+        }
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """Read the settings file that the environment names.
+
+        Args:
+            environ: The environment; this process's when None.
+
+        Raises:
+            ConfigError: ``RJOB_CONFIG`` names no file, or the file is unusable.
+        """
+        environ = os.environ if environ is None else environ
+        path = config_path(environ)
+        return cls(_read(path, required=bool(environ.get("RJOB_CONFIG"))), path=path, environ=environ)
+
+    def get(self, name: str, flag: Any = None) -> Any:
+        """A setting of the command line as a whole.
+
+        Args:
+            name: A key that ``[defaults]`` may hold.
+            flag: What the command line says about it; None when it says nothing.
+
+        Returns:
+            The first of: the flag, the environment's value, the file's, the default.
+        """
+        return self._setting(name).value if flag is None else flag
+
+    @property
+    def host_names(self) -> list[str]:
+        """The hosts that have a table of their own."""
+        return list(self._hosts)
+
+    @property
+    def group_names(self) -> list[str]:
+        """The groups, without ``all``."""
+        return list(self._groups)
+
+    def hosts(self, names: Sequence[str]) -> list[str]:
+        """Write out what ``-H`` and ``--on`` were given.
+
+        Args:
+            names: Hosts, node sets and groups (``@web``, ``@all``), also several in one word, separated by commas.
+
+        Returns:
+            Host names, each once, in the order in which they first appear.
+
+        Raises:
+            UsageError: A group is not known, or a node set is wrong.
+            ConfigError: A group contains itself.
+        """
+        found: dict[str, None] = {}
+        self._collect(names, found, [], set())
+        return list(found)
+
+    def target(self, name: str) -> tuple[Target, dict[str, Any]]:
+        """Say where a host is.
+
+        Args:
+            name: ``.``, a name of ``[hosts.NAME]``, a URL, or a host as SSH knows it: ``[user@]host[:port]``.
+
+        Returns:
+            The machine, and its settings: ``[hosts.NAME]`` over ``[defaults]`` over the defaults; those without any
+            value are absent.
+
+        Raises:
+            UsageError: No host can have such a name.
+            ConfigError: The host's ``transport`` is not a scheme or URL.
+        """
+        if name == ".":
+            return Target(".", "local"), self._settings(".")
+        if name not in self._hosts and _is_url(name):
+            return _checked(Target.parse(name)), self._settings(name)
+        user, host, port = (None, name, None) if name in self._hosts else _split_host(name)
+        settings = self._settings(host)
+        return _checked(self._named(name, host, user, port, settings)), settings
+
+    def explain(self) -> list[Setting]:
+        """Every setting in force and where it comes from, for ``rjob config``."""
+        settings = [self._setting(key.name) for key in KEYS if "defaults" in key.tables]
+        for host, table in self._hosts.items():
+            settings += [Setting(dotted("hosts", host, key), value, "file") for key, value in table.items()]
+        settings += [Setting(dotted("groups", group), members, "file") for group, members in self._groups.items()]
+        return settings
+
+    def _setting(self, name: str) -> Setting:
+        key = dotted("defaults", name)
+        if name in self._environment:
+            return self._environment[name]
+        if name in self._defaults:
+            return Setting(key, self._defaults[name], "file")
+        default = next(known.default for known in KEYS if known.name == name and "defaults" in known.tables)
+        return Setting(key, default, "default")
+
+    def _settings(self, host: str) -> dict[str, Any]:
+        merged = {key.name: key.default for key in KEYS if "hosts" in key.tables}
+        merged |= {name: value for name, value in self._defaults.items() if name in merged}
+        merged |= self._hosts.get(host, {})
+        return {name: value for name, value in merged.items() if value is not None}
+
+    def _named(self, name: str, host: str, user: str | None, port: int | None, settings: Mapping[str, Any]) -> Target:
+        """The target of a host that is not a URL; ``user`` and ``port`` are what its name says itself."""
+        transport: str = settings["transport"]
+        if ":" in transport:
+            try:
+                target = Target.parse(transport, name=name)
+            except UsageError as error:
+                problem = f"transport: {error.message}"
+                raise wrong(self.path, dotted("hosts", host), problem, error.hint) from error
+            # What the URL says stands, unless the host's own table says otherwise; [defaults] is for bare names.
+            own = self._hosts[host]
+            return target._replace(
+                host=own.get("hostname", target.host),
+                user=user or own.get("user", target.user),
+                port=port or own.get("port", target.port),
+            )
+        if transport == "local":
+            return Target(name, transport)
+        return Target(
+            name,
+            transport,
+            settings.get("hostname", host),
+            user or settings.get("user"),
+            port or settings.get("port"),
+        )
+
+    def _collect(self, names: Iterable[str], found: dict[str, None], within: list[str], done: set[str]) -> None:
+        for name in (name for text in names for name in nodesets.expand(text)):
+            if not name.startswith("@"):
+                found[name] = None
+            elif name == "@all":
+                found |= dict.fromkeys(self._hosts)
+            elif name[1:] in within:
+                circle = " → ".join(f"@{group}" for group in [*within, name[1:]])
+                raise wrong(self.path, "groups", f"a group contains itself: {circle}")
+            elif name[1:] not in self._groups:
+                raise UsageError(f"no group {name}", hint=suggest(name[1:], [*self._groups, "all"], "@"))
+            elif name not in done:
+                self._collect(self._groups[name[1:]], found, [*within, name[1:]], done)
+                done.add(name)
+
+
+def config_path(environ: Mapping[str, str] | None = None) -> Path:
+    """The settings file: ``RJOB_CONFIG``, else ``rjob/config.toml`` in ``XDG_CONFIG_HOME`` or ``~/.config``.
+
+    Args:
+        environ: The environment; this process's when None.
+    """
+    environ = os.environ if environ is None else environ
+    if named := environ.get("RJOB_CONFIG"):
+        return Path(named).expanduser()
+    xdg = Path(environ.get("XDG_CONFIG_HOME", ""))
+    # The XDG rules ask to ignore a relative path.
+    return (xdg if xdg.is_absolute() else Path("~/.config").expanduser()) / "rjob" / "config.toml"
+
+
+def home(environ: Mapping[str, str] | None = None) -> Path:
+    """The folder of this machine's jobs, the same in every shell whatever XDG says.
+
+    Args:
+        environ: The environment; this process's when None.
+    """
+    environ = os.environ if environ is None else environ
+    if named := environ.get("RJOB_HOME"):
+        return Path(named).expanduser().absolute()
+    if os.name == "nt":
+        return Path(environ["LOCALAPPDATA"]) / "rjob"
+    return Path("~/.local/state/rjob").expanduser()
+
+
+_WORD = re.compile(
+    rf"(?:(?P<user>[^\s@/:-][^\s@/:]*)@)?(?:(?P<name>{HOST.pattern})|\[(?P<six>[0-9A-Fa-f:.%\w]+)\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?")
+
+
+def _is_url(name: str) -> bool:
+    """Whether a scheme stands at the front, which is not the host of ``gpu:22`` or an IPv6 address."""
+    if _IPV6.fullmatch(name) or re.fullmatch(r"[^:/]*:[0-9]+", name):
+        return False
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", name))
+
+
+def _split_host(name: str) -> tuple[str | None, str, int | None]:
+    """Take ``[user@]host[:port]`` apart."""
+    if _IPV6.fullmatch(name):
+        return None, name, None
+    match = _WORD.fullmatch(name)
+    port = int(match["port"]) if match and match["port"] else None
+    if match is None or (port is not None and not 0 < port < 65536):
+        raise UsageError(f"not a host: {name!r}", hint="write it as host, user@host:port or scheme://host")
+    return match["user"], match["name"] or match["six"], port
+
+
+def _checked(target: Target) -> Target:
+    """Refuse what a program that is called with the host's name would take for an option."""
+    for word in (target.host, target.user):
+        if word is not None and (word.startswith("-") or not word.isprintable()):
+            raise UsageError(f"not a host: {target.name!r}", hint="neither host nor user may begin with -")
+    return target
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        if required:
+            raise ConfigError(f"{path}: no such file", hint="RJOB_CONFIG names it") from error
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    # Only those who have a file pay for the parser.
+    import tomllib
+
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}: not UTF-8 (at line {line})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error

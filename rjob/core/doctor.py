@@ -1,0 +1,88 @@
+"""The doctor: everything that rjob needs on a machine, looked at and named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rjob.core.owner import Owner
+
+_LOW_KIB = 100 * 1024
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    level: str
+    """``ok``, ``note`` (it works, but) or ``problem``."""
+    text: str
+    hint: str | None = None
+
+
+async def examine(owner: Owner) -> list[Finding]:
+    """Look at a machine.
+
+    Args:
+        owner: Which.
+
+    Raises:
+        RjobError: It cannot be reached, or its home cannot be written to.
+    """
+    facts = await owner.call("info")
+    info = {words[1]: " ".join(words[2:]) for words in facts.other if words[0] == "info" and len(words) > 1}
+    return [
+        Finding("ok", f"{facts.host or owner.name}: {info.get('system', '?')}, machine id {facts.machine}"),
+        Finding("ok", f"jobs are kept in {info.get('home', '?')}/{facts.machine} ({facts.total} there)"),
+        *(Finding("note", note) for note in owner.transport_notes()),
+        _detach(info.get("detach", "none")),
+        _identity(info.get("identity", "none")),
+        _follow(info.get("follow", "polling")),
+        *_space(info.get("free-kib", "")),
+        *_linger(info.get("linger", "")),
+    ]
+
+
+def _detach(rung: str) -> Finding:
+    if rung == "none":
+        return Finding(
+            "note",
+            "no setsid, perl or python3: jobs get no session of their own and ignore SIGINT",
+            "install util-linux (or any of the three) there",
+        )
+    return Finding("ok", f"jobs get sessions of their own through {rung}")
+
+
+def _identity(how: str) -> Finding:
+    if how == "none":
+        return Finding(
+            "note",
+            "neither /proc nor a ps that tells start times: a reused process id cannot be told from a job's",
+            "mount /proc, or install procps",
+        )
+    return Finding("ok", f"processes are told apart by their start time, through {how}")
+
+
+def _follow(how: str) -> Finding:
+    if how == "polling":
+        return Finding("note", "tail -f does not wait for changes here: a followed line shows up to 0.3 s late")
+    return Finding("ok", "tail -f waits for changes: a followed line shows at once")
+
+
+def _space(text: str) -> list[Finding]:
+    if not text.isdigit():
+        return []
+    if int(text) < _LOW_KIB:
+        return [Finding("problem", f"only {int(text)} KiB are free where the jobs are kept", "free some space there")]
+    return [Finding("ok", f"{int(text) // 1024:,} MiB are free where the jobs are kept")]
+
+
+def _linger(text: str) -> list[Finding]:
+    if text == "no":
+        return [
+            Finding(
+                "note",
+                "lingering is off: where systemd-logind has KillUserProcesses=yes, jobs end at logout",
+                "loginctl enable-linger",
+            )
+        ]
+    return []

@@ -1,0 +1,187 @@
+"""Finding jobs: references become selectors for their owner, and what the owner tells becomes jobs."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
+
+from rjob.core.jobs import view
+from rjob.errors import JobNotFound, OwnerError, RjobError
+from rjob.models import Job, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from rjob.core.owner import Owner
+    from rjob.references import Reference
+    from rjob.runner.facts import Facts
+    from rjob.runner.states import Verdict
+
+
+class Query(NamedTuple):
+    """Which jobs a listing shows; without any of it, the unfinished and the newest finished ones."""
+
+    all: bool = False
+    states: frozenset[State] = frozenset()
+    name: str | None = None
+    location: str | None = None
+    newest: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def filtered(self) -> bool:
+        """Whether every job must be looked at."""
+        return self.all or bool(self.states or self.name or self.location or self.since or self.until)
+
+    def admits(self, job: Job) -> bool:
+        """Whether a job is one of those asked for."""
+        return (
+            (not self.states or job.state in self.states)
+            and (self.name is None or fnmatchcase(job.name.casefold(), self.name.casefold()))
+            and (self.location is None or fnmatchcase(job.location.casefold(), self.location.casefold()))
+            and (self.since is None or (job.begin is not None and job.begin >= self.since))
+            and (self.until is None or (job.begin is not None and job.begin <= self.until))
+        )
+
+
+class Found(NamedTuple):
+    """What one owner has of what was asked for."""
+
+    owner: Owner
+    jobs: tuple[Job, ...] = ()
+    errors: tuple[RjobError, ...] = ()
+    more: int = 0
+
+
+def selector(reference: Reference) -> str:
+    """How the runner is asked for what a reference names."""
+    match reference.kind:
+        case "id":
+            return f"id {reference.id}"
+        case "range":
+            return f"range {reference.id} {reference.end}"
+        case "last":
+            return "newest 1 live"
+        case "instance":
+            return f"instance {_dashed(reference.instance)}"
+        case "name":
+            if (number := _default_name(reference.name)) is not None:
+                return f"id {number}"
+            return f'name "name":{json.dumps(reference.name)}'
+        case _:
+            return "all"
+
+
+def _default_name(name: str) -> int | None:
+    """The id of a job that was given no name."""
+    digits = name.removeprefix("Job")
+    return int(digits) if digits != name and digits.isascii() and digits.isdigit() and len(digits) < 16 else None
+
+
+def _dashed(digits: str) -> str:
+    """An instance id's digits as they stand in a folder's name."""
+    parts, start = [], 0
+    for size in (8, 4, 4, 4, 12):
+        parts.append(digits[start : start + size])
+        start += size
+    return "-".join(part for part in parts if part)
+
+
+async def look_up(owner: Owner, references: Sequence[Reference]) -> Found:
+    """Find the jobs that references name, in their order, each once.
+
+    Args:
+        owner: Whose jobs.
+        references: What to look for; child references find nothing.
+    """
+    facts = await owner.call("facts", *(selector(reference) for reference in references))
+    jobs, errors = await settle(owner, facts)
+    found: dict[str, Job] = {}
+    failed: list[RjobError] = []
+    nothing: list[list[str]] = [[]] * (len(references) - len(facts.selected))
+    for reference, uuids in zip(references, facts.selected + nothing, strict=False):
+        matches = _matches(reference, [jobs[uuid] for uuid in uuids if uuid in jobs])
+        broken = [errors[uuid] for uuid in uuids if uuid in errors]
+        if reference.kind == "instance" and len(matches) > 1:
+            failed.append(_error("more than one job's instance id begins so", "give more digits", owner, reference))
+        elif matches:
+            found |= {job.instance_id: job for job in matches}
+        elif not broken:
+            failed.append(_error(f"no job {reference.text.partition('@')[0]}", _WAY_OUT, owner, reference))
+        failed += broken
+    return Found(owner, tuple(found.values()), tuple(failed))
+
+
+_WAY_OUT = "`rjob get --all` lists them"
+
+
+def _error(message: str, hint: str, owner: Owner, reference: Reference) -> JobNotFound:
+    return JobNotFound(message, hint=hint, host=owner.host, job=reference.text)
+
+
+def _matches(reference: Reference, jobs: Iterable[Job]) -> list[Job]:
+    found = sorted(jobs, key=lambda job: job.id)
+    if reference.kind == "glob":
+        pattern = reference.name.casefold()
+        return [job for job in found if fnmatchcase(job.name.casefold(), pattern)]
+    if reference.kind == "name":
+        # The registry line was found by its text, a default name by its number: make sure.
+        return [job for job in found if job.name == reference.name]
+    return [] if reference.kind == "child" else found
+
+
+async def listing(owner: Owner, query: Query, newest: int) -> Found:
+    """Find the jobs that a listing shows.
+
+    Args:
+        owner: Whose jobs.
+        query: Which.
+        newest: How many finished ones to show when nothing else is asked for.
+    """
+    if query.filtered:
+        selectors = ["all", "others all"]
+    elif query.newest is not None:
+        selectors = [f"newest {query.newest} live"]
+    else:
+        selectors = ["live", f"newest {newest}", "others live", f"others newest {newest}"]
+    facts = await owner.call("facts", *selectors)
+    jobs, errors = await settle(owner, facts)
+    shown = sorted((job for job in jobs.values() if query.admits(job)), key=lambda job: (job.machine != facts.machine, job.id))
+    if query.newest is not None:
+        shown = shown[max(0, len(shown) - query.newest) :]
+    more = 0 if query.filtered or query.newest is not None else facts.total - sum(not job.foreign for job in facts.jobs.values())
+    return Found(owner, tuple(shown), tuple(errors.values()), max(0, more))
+
+
+async def settle(owner: Owner, facts: Facts) -> tuple[dict[str, Job], dict[str, RjobError]]:
+    """Make jobs of facts; record the ends that nobody else will.
+
+    Returns:
+        The jobs and the errors, by instance id.
+    """
+    jobs: dict[str, Job] = {}
+    errors: dict[str, RjobError] = {
+        uuid: OwnerError(f"in place of the job's folder {uuid} there is {what}", reason="broken-job", host=owner.host)
+        for uuid, what in facts.broken.items()
+    }
+    verdicts: dict[str, Verdict] = {}
+    for uuid, job in facts.jobs.items():
+        if job.record is None:
+            errors[uuid] = OwnerError(
+                f"the job's folder {uuid} holds no readable start record",
+                reason="broken-job",
+                hint="look into the folder; `rjob registry rebuild` leaves it out",
+                host=owner.host,
+            )
+            continue
+        jobs[uuid], verdicts[uuid] = view(facts, job, owner.host)
+    endings: dict[str, list[str]] = {}
+    for uuid, verdict in verdicts.items():
+        if verdict.conclude:
+            endings.setdefault(verdict.conclude, []).append(uuid)
+    for word, uuids in endings.items():
+        await owner.call("conclude", word, " ".join(uuids))
+    return jobs, errors

@@ -1,0 +1,554 @@
+"""JobManager: the verbs, on one owner or many.  The command line and ``import rjob`` are thin faces of it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from rjob.config import Config, home
+from rjob.core import receive as receiving
+from rjob.core.doctor import Finding, examine
+from rjob.core.find import Found, Query, listing, look_up
+from rjob.core.loop import each
+from rjob.core.owner import Owner
+from rjob.core.receive import Options, Position, ReaderGone, Sink, Streams
+from rjob.core.waiting import wait_for
+from rjob.errors import ConfigError, JobConflict, OwnerError, RjobError, UsageError
+from rjob.models import Job, JobSpec, Result, State
+from rjob.plugins import Plugins
+from rjob.references import check_name, parse
+from rjob.runner.launch import command_text, launch_of, retry_of, start_request
+from rjob.runner.states import signal_number
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from typing import Any
+
+    from rjob.references import Reference
+
+__all__ = ["Finding", "JobManager", "Position", "Query", "ReaderGone", "Sink", "Streams"]
+
+T = TypeVar("T")
+
+_BATCH = 200
+"""Jobs that one operation removes: their ids must fit in a request."""
+
+
+class JobManager:
+    """Jobs on this machine and on hosts.
+
+    Every verb takes references as the command line does (``17``, ``build*``, ``last``, ``17@gpu``) and hosts as
+    ``-H`` does (names, node sets, ``@groups``, ``.``); without hosts it means those of the settings: this machine,
+    unless they say otherwise.  A job or a host that cannot be served is an error in the result, never an exception;
+    what makes no sense at all raises :class:`rjob.errors.UsageError` or ConfigError.
+
+    Args:
+        config: The settings; read from the settings file when None.
+        plugins: The transports; the built-in and the installed ones when None.
+    """
+
+    def __init__(self, config: Config | None = None, plugins: Plugins | None = None) -> None:
+        self._config = config or Config.load()
+        self._plugins = plugins or Plugins()
+        self._owners: dict[str, Owner] = {}
+
+    async def __aenter__(self) -> JobManager:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        owners, self._owners = list(self._owners.values()), {}
+        for owner in owners:
+            await owner.close()
+
+    def local_only(self, jobs: Sequence[str] = (), hosts: Sequence[str] = ()) -> bool:
+        """Whether nothing but this machine is involved, so that no event loop is needed.
+
+        Args:
+            jobs: References.
+            hosts: Hosts as given.
+        """
+        named = {parse(job).host for job in jobs}
+        names = {host for host in named if host}
+        if None in named or not named:
+            names |= set(self._hosts(hosts))
+        return names == {"."}
+
+    # ------------------------------------------------------------------------------------------------- the verbs
+
+    async def start(self, spec: JobSpec, *, hosts: Sequence[str] = ()) -> Result:
+        """Start a job on each host; returns when each has confirmed that it began, or refused.
+
+        Args:
+            spec: What to run.
+            hosts: Where.
+
+        Returns:
+            The jobs that began.
+        """
+        if spec.name is not None:
+            check_name(spec.name)
+        owners = self._named_owners(hosts)
+
+        async def one(owner: Owner) -> Found:
+            instance = str(uuid.uuid4())
+            launch = launch_of(self._with_shell(spec, owner), instance)
+            return await self._launch(owner, [launch], {instance: spec})
+
+        return self._merged(await self._each(owners, one))
+
+    async def get(self, jobs: Sequence[str] = (), *, hosts: Sequence[str] = (), query: Query = Query()) -> Result:
+        """Tell where jobs stand.
+
+        Args:
+            jobs: Which; none means a listing.
+            hosts: Whose.
+            query: Which of a listing.
+        """
+        if jobs:
+            found = await self._find(jobs, hosts)
+            return found._replace(jobs=tuple(job for job in found.jobs if query.admits(job)))
+        newest = int(self._config.get("newest"))
+
+        async def one(owner: Owner) -> Found:
+            return await listing(owner, query, newest)
+
+        return self._merged(await self._each(self._named_owners(hosts), one))
+
+    async def wait(
+        self, jobs: Sequence[str], *, hosts: Sequence[str] = (), first: bool = False, timeout: float | None = None
+    ) -> Result:
+        """Wait until jobs have ended.
+
+        Args:
+            jobs: Which.
+            hosts: Whose.
+            first: Be content with the first that ends.
+            timeout: Seconds; 0 only looks.
+
+        Returns:
+            The jobs as they are then; one that is not finished ran into the time-out.
+        """
+        found = await self._find_by_owner(jobs, hosts)
+        ended, errors = await wait_for(found, first=first, timeout=timeout, limit=self._throttle)
+        order = [job.instance_id for part in found for job in part.jobs]
+        done = sorted(ended, key=lambda job: order.index(job.instance_id))
+        if first and any(job.state.finished for job in done):
+            done = [job for job in done if job.state.finished][:1]
+        return Result(tuple(done), tuple(error for part in found for error in part.errors) + tuple(errors))
+
+    async def receive(
+        self,
+        jobs: Sequence[str],
+        sink: Sink,
+        *,
+        hosts: Sequence[str] = (),
+        position: Position = Position(),
+        keep: bool = False,
+        streams: Streams = "both",
+        follow: bool = False,
+    ) -> Result:
+        """Deliver jobs' output; what arrived is not delivered again.
+
+        Args:
+            jobs: Which, in this order.
+            sink: Where to.
+            hosts: Whose.
+            position: Where to begin; anything but the cursor leaves the cursor alone.
+            keep: Leave the cursor alone.
+            streams: Which of the two.
+            follow: Go on until the jobs have ended.
+
+        Returns:
+            The jobs as they are after that.
+        """
+        options = Options(position, keep, streams)
+
+        async def one(ask: tuple[Owner, list[Reference]]) -> Found:
+            owner, references = ask
+            if not follow:
+                return await receiving.receive(owner, references, sink, options)
+            found = await look_up(owner, references)
+
+            async def watch(job: Job) -> Job:
+                return await receiving.follow(owner, job, sink, options)
+
+            # One after the other where there is no loop to follow several with.
+            limit = len(found.jobs) if _in_loop() else 1
+            watched = await each(found.jobs, watch, limit) if limit > 1 else [await watch(job) for job in found.jobs]
+            return found._replace(jobs=tuple(watched))
+
+        # Without follow the order is the one that was asked for.
+        asks = self._asks(jobs, hosts)
+        parts = await self._each(asks, one) if follow else [await self._guarded(ask[0], one, ask) for ask in asks]
+        return self._merged(parts)
+
+    async def stop(
+        self, jobs: Sequence[str], *, hosts: Sequence[str] = (), signal: str = "TERM", grace: float | None = None
+    ) -> Result:
+        """Stop jobs: signal, grace, kill, proof.
+
+        Args:
+            jobs: Which.
+            hosts: Whose.
+            signal: The first signal's name or number.
+            grace: Seconds before SIGKILL; the settings' ``grace`` when None.
+
+        Returns:
+            The jobs as they are then; a survivor is an error.
+        """
+        word = _signal(signal)
+        tenths = str(round((self._config.get("grace") if grace is None else grace) * 10))
+
+        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
+            facts = await owner.call("stop", word, tenths, "stop", _uuids(job for job in found if not job.state.finished))
+            return [
+                OwnerError(
+                    f"processes that nothing ends: {' '.join(words[2:])}",
+                    reason="survivors",
+                    hint="look at them there: they may hang in the kernel",
+                    host=owner.host,
+                    job=_ref_of(words[1], found),
+                )
+                for words in facts.other
+                if words[0] == "survivors"
+            ]
+
+        return await self._change(jobs, hosts, one)
+
+    async def signal(self, jobs: Sequence[str], signal: str, *, hosts: Sequence[str] = ()) -> Result:
+        """Send a signal to jobs' main processes; whatever comes of it, they are not marked as stopped.
+
+        Args:
+            jobs: Which.
+            signal: Its name or number.
+            hosts: Whose.
+        """
+        word = _signal(signal)
+
+        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
+            facts = await owner.call("signal", word, _uuids(found))
+            return _ended(facts.other, owner, found)
+
+        return await self._change(jobs, hosts, one)
+
+    async def suspend(self, jobs: Sequence[str], *, hosts: Sequence[str] = ()) -> Result:
+        """Halt every process of jobs, until they are resumed."""
+        return await self._signal_tree("STOP", jobs, hosts)
+
+    async def resume(self, jobs: Sequence[str], *, hosts: Sequence[str] = ()) -> Result:
+        """Let suspended jobs go on."""
+        return await self._signal_tree("CONT", jobs, hosts)
+
+    async def remove(self, jobs: Sequence[str], *, hosts: Sequence[str] = (), force: bool = False) -> Result:
+        """Remove finished jobs and everything of theirs.
+
+        Args:
+            jobs: Which.
+            hosts: Whose.
+            force: Stop those that are not finished first.
+
+        Returns:
+            The jobs that are gone.
+        """
+        gone: list[Job] = []
+
+        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
+            busy = [job for job in found if not job.state.finished]
+            if busy and force:
+                tenths = str(round(self._config.get("grace") * 10))
+                await owner.call("stop", "TERM", tenths, "stop", _uuids(busy))
+            removed = await self._remove(owner, found)
+            gone.extend(removed)
+            return [
+                JobConflict(
+                    f"job {job.ref} is not finished",
+                    hint="stop it first, or use --force",
+                    host=owner.host,
+                    job=job.ref,
+                )
+                for job in found
+                if job not in removed
+            ]
+
+        result = await self._change(jobs, hosts, one, again=False)
+        return result._replace(jobs=tuple(gone))
+
+    async def prune(
+        self,
+        *,
+        hosts: Sequence[str] = (),
+        older_than: float | None = None,
+        keep: int | None = None,
+        dry_run: bool = False,
+    ) -> Result:
+        """Remove finished jobs.
+
+        Args:
+            hosts: Whose.
+            older_than: Only those that ended more than these seconds ago.
+            keep: All but the newest so many.
+            dry_run: Only say which.
+
+        Returns:
+            The jobs that are gone, or would be.
+        """
+        limit = None if older_than is None else datetime.now(UTC) - timedelta(seconds=older_than)
+
+        async def one(owner: Owner) -> Found:
+            found = await listing(owner, Query(all=True), 0)
+            finished = [job for job in found.jobs if job.state.finished and job.host == owner.host]
+            old = finished[: len(finished) - keep] if keep else finished
+            chosen = [job for job in old if limit is None or (job.end or job.begin or limit) <= limit]
+            return Found(owner, tuple(chosen if dry_run else await self._remove(owner, chosen)))
+
+        return self._merged(await self._each(self._named_owners(hosts), one))
+
+    async def retry(
+        self,
+        jobs: Sequence[str],
+        *,
+        hosts: Sequence[str] = (),
+        failed: bool = False,
+        secrets: Mapping[str, str] | None = None,
+    ) -> Result:
+        """Start finished jobs again, as new jobs with the same command.
+
+        Args:
+            jobs: Which.
+            hosts: Whose.
+            failed: Of those only the ones that did not complete.
+            secrets: Where the values of their secrets are found; the environment when None.
+
+        Returns:
+            The new jobs.
+        """
+        values = os.environ if secrets is None else secrets
+        fresh: list[Job] = []
+
+        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
+            busy = [job for job in found if not job.state.finished]
+            chosen = [job for job in found if job.state.finished and not (failed and job.state is State.COMPLETED)]
+            launches = [retry_of(job.record, job.instance_id, str(uuid.uuid4()), values) for job in chosen]
+            if launches:
+                fresh.extend((await self._launch(owner, launches, {})).jobs)
+            return [
+                JobConflict(f"job {job.ref} is not finished", hint="wait for it, or stop it", host=owner.host, job=job.ref)
+                for job in busy
+                if not failed
+            ]
+
+        result = await self._change(jobs, hosts, one, again=False)
+        return result._replace(jobs=tuple(fresh))
+
+    async def rebuild(self, *, hosts: Sequence[str] = ()) -> Result:
+        """Write owners' registries again from the job folders."""
+        return await self._maintain("rebuild", hosts)
+
+    async def compact(self, *, hosts: Sequence[str] = ()) -> Result:
+        """Drop from owners' registries what is told of jobs that were removed."""
+        return await self._maintain("compact", hosts)
+
+    async def doctor(self, host: str = ".") -> list[Finding]:
+        """Look at everything that rjob needs on a machine.
+
+        Args:
+            host: The machine.
+        """
+        names = self._hosts([host])
+        if len(names) != 1:
+            raise UsageError(f"not one host: {host}")
+        return await examine(self._owner(names[0]))
+
+    # ---------------------------------------------------------------------------------------------- what they share
+
+    async def _signal_tree(self, word: str, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
+        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
+            facts = await owner.call("tree", word, _uuids(found))
+            return _ended(facts.other, owner, found)
+
+        return await self._change(jobs, hosts, one)
+
+    async def _maintain(self, operation: str, hosts: Sequence[str]) -> Result:
+        async def one(owner: Owner) -> Found:
+            await owner.call(operation)
+            return Found(owner)
+
+        return self._merged(await self._each(self._named_owners(hosts), one))
+
+    async def _launch(self, owner: Owner, launches: Sequence[Any], specs: Mapping[str, JobSpec]) -> Found:
+        lines, body = start_request(launches)
+        facts = await owner.call("start", *lines, body=body)
+        numbers = {words[1]: int(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
+        jobs, errors = [], []
+        for launch in launches:
+            number = numbers.get(launch.uuid)
+            if number is None or ["unstarted", launch.uuid] in facts.other:
+                message = "the job was not started" if number is None else f"job {number} was registered but did not start"
+                errors.append(OwnerError(message, reason="not-started", hint="see `rjob doctor`", host=owner.host))
+                continue
+            spec = specs.get(launch.uuid)
+            jobs.append(
+                Job(
+                    id=number,
+                    name=launch.record.get("name") or f"Job{number}",
+                    instance_id=launch.uuid,
+                    state=State.RUNNING,
+                    ref=f"{number}@{owner.host}" if owner.host else str(number),
+                    host=owner.host,
+                    owner=facts.host,
+                    machine=facts.machine,
+                    command=command_text(spec) if spec else launch.record.get("command", ""),
+                    argv=spec.argv if spec and not spec.line and spec.script is None else None,
+                    line=spec.line if spec else None,
+                    begin=datetime.now(UTC),
+                    retry_of=launch.record.get("retry_of"),
+                    record=launch.record,
+                )
+            )
+        return Found(owner, tuple(jobs), tuple(errors))
+
+    async def _remove(self, owner: Owner, jobs: Sequence[Job]) -> list[Job]:
+        """Remove those of the jobs that are finished; return them."""
+        gone: set[str] = set()
+        for start in range(0, len(jobs), _BATCH):
+            facts = await owner.call("remove", _uuids(jobs[start : start + _BATCH]))
+            gone |= {word for words in facts.other if words[0] == "removed" for word in words[1:]}
+        return [job for job in jobs if job.instance_id in gone]
+
+    async def _change(
+        self,
+        jobs: Sequence[str],
+        hosts: Sequence[str],
+        work: Callable[[Owner, Sequence[Job]], Awaitable[list[RjobError]]],
+        *,
+        again: bool = True,
+    ) -> Result:
+        """Find jobs, do something to them, and look at them once more."""
+        self._refuse_ambiguous(jobs, hosts)
+
+        async def one(ask: tuple[Owner, list[Reference]]) -> Found:
+            owner, references = ask
+            found = await look_up(owner, references)
+            if not found.jobs:
+                return found
+            errors = await work(owner, found.jobs)
+            after = await look_up(owner, [parse(job.instance_id) for job in found.jobs]) if again else found
+            return Found(owner, after.jobs, found.errors + tuple(errors))
+
+        return self._merged(await self._each(self._asks(jobs, hosts), one))
+
+    def _refuse_ambiguous(self, jobs: Sequence[str], hosts: Sequence[str]) -> None:
+        """The same number is another job on every host."""
+        if len(self._hosts(hosts)) < 2:
+            return
+        for text in jobs:
+            reference = parse(text)
+            if reference.host is None and reference.kind in ("id", "range", "last"):
+                raise UsageError(
+                    f"{text} may be another job on each of several hosts", hint=f"say which: {text}@HOST", job=text
+                )
+
+    async def _find(self, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
+        return self._merged(await self._find_by_owner(jobs, hosts))
+
+    async def _find_by_owner(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[Found]:
+        async def one(ask: tuple[Owner, list[Reference]]) -> Found:
+            return await look_up(*ask)
+
+        return await self._each(self._asks(jobs, hosts), one)
+
+    def _asks(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[tuple[Owner, list[Reference]]]:
+        """Which owner is to be asked for which jobs."""
+        asks: dict[str, list[Reference]] = {}
+        for text in jobs:
+            reference = parse(text)
+            for name in [reference.host] if reference.host else self._hosts(hosts):
+                asks.setdefault(name, []).append(reference)
+        return [(self._owner(name), references) for name, references in asks.items()]
+
+    async def _each(self, items: Sequence[T], work: Callable[[T], Coroutine[Any, Any, Found]]) -> list[Found]:
+        """Do something for every owner; one that fails is an error, the others go on."""
+
+        async def guarded(item: T) -> Found:
+            return await self._guarded(item[0] if isinstance(item, tuple) else item, work, item)
+
+        return await each(items, guarded, self._throttle)
+
+    async def _guarded(self, owner: Any, work: Callable[[T], Coroutine[Any, Any, Found]], item: T) -> Found:
+        try:
+            return await work(item)
+        except (UsageError, ConfigError):
+            raise
+        except RjobError as error:
+            error.host = error.host or owner.host
+            return Found(owner, (), (error,))
+
+    @staticmethod
+    def _merged(parts: Sequence[Found]) -> Result:
+        return Result(
+            tuple(job for part in parts for job in part.jobs),
+            tuple(error for part in parts for error in part.errors),
+            sum(part.more for part in parts),
+        )
+
+    def _hosts(self, hosts: Sequence[str]) -> list[str]:
+        return self._config.hosts(list(hosts) or self._config.get("host"))
+
+    def _named_owners(self, hosts: Sequence[str]) -> list[Owner]:
+        return [self._owner(name) for name in self._hosts(hosts)]
+
+    def _owner(self, name: str) -> Owner:
+        if name not in self._owners:
+            target, settings = self._config.target(name)
+            where = str(home()) if name == "." else str(settings.get("home", ""))
+            transport = self._plugins.transport(target.scheme)
+            self._owners[name] = Owner(name, transport(target, settings), settings, where)
+        return self._owners[name]
+
+    def _with_shell(self, spec: JobSpec, owner: Owner) -> JobSpec:
+        """The host's own shell for lines, unless another one is asked for."""
+        if spec.line is None or spec.shell is not None or spec.login:
+            return spec
+        return spec._replace(shell=owner.shell)
+
+    @property
+    def _throttle(self) -> int:
+        return int(self._config.get("throttle"))
+
+
+def _in_loop() -> bool:
+    import sys
+
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+def _signal(text: str) -> str:
+    number = signal_number(text)
+    if number is None or not 0 < number <= 64:
+        raise UsageError(f"no such signal: {text}", hint="`kill -l` names them")
+    word = text.upper().removeprefix("SIG")
+    return word if not word.isdigit() else str(number)
+
+
+def _uuids(jobs: Any) -> str:
+    return " ".join(job.instance_id for job in jobs)
+
+
+def _ref_of(instance: str, jobs: Sequence[Job]) -> str | None:
+    return next((job.ref for job in jobs if job.instance_id == instance), None)
+
+
+def _ended(answers: Sequence[Sequence[str]], owner: Owner, jobs: Sequence[Job]) -> list[RjobError]:
+    """A job that could not be signalled, for it had ended."""
+    return [
+        JobConflict(f"job {_ref_of(words[1], jobs)} is not running", host=owner.host, job=_ref_of(words[1], jobs))
+        for words in answers
+        if words[0] == "ended" and len(words) > 1
+    ]

@@ -1,0 +1,229 @@
+"""One owner of jobs: the connection to it, and operations of its runner."""
+
+from __future__ import annotations
+
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from rjob.errors import ConfigError, ConnectionLost, ProtocolError, RjobError, TransportError
+from rjob.runner.facts import Facts
+from rjob.runner.protocol import Absent, Bytes, Line, Reply, new_marker, posix_runner, request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from rjob.runner.protocol import Event
+    from rjob.transports.base import Connection, Process, Transport
+
+# What may be asked again when a connection broke and nobody knows whether it was done: asking twice is as asking once.
+_REPEATABLE = frozenset("start facts received file wait tree stop conclude compact rebuild info".split())
+_ATTEMPTS = 4
+
+
+class Exchange:
+    """One request under way: its events as they come, and a way to say more."""
+
+    def __init__(self, process: Process, marker: str, *, streaming: bool) -> None:
+        self._process = process
+        self._reply = Reply(marker, streaming=streaming)
+        self._early: list[Event] = []
+
+    async def begin(self) -> bool:
+        """Wait for the reply to begin; say whether there is a runner to give it."""
+        while not self._reply.begun:
+            self._early += await self._next()
+        return not any(isinstance(event, Absent) for event in self._early)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield what the reply holds until its end.
+
+        Raises:
+            ProtocolError: It ends early, or is none.
+            ConnectionLost: The connection broke.
+        """
+        for event in self._early:
+            yield event
+        while not self._reply.ended:
+            for event in await self._next():
+                yield event
+
+    async def _next(self) -> list[Event]:
+        chunk = await self._process.read()
+        if chunk is None:
+            raise self._broken(await self._process.wait())
+        return self._reply.feed(*chunk)
+
+    async def say(self, data: bytes) -> None:
+        """Send more to the runner."""
+        await self._process.write(data)
+
+    def _broken(self, status: int | None) -> RjobError:
+        noise = self._reply.noise.decode("utf-8", "replace").strip()
+        if status is None or status > 128:
+            return ConnectionLost("the command on the host was ended before it answered")
+        last = noise.splitlines()[-1][:200] if noise else f"exit status {status}"
+        return ProtocolError(
+            f"the host did not answer as a runner does: {last}",
+            hint="a POSIX sh must be there; see `rjob doctor`",
+        )
+
+
+class Owner:
+    """A machine that owns jobs, as the user named it.
+
+    Args:
+        name: ``.`` or a host.
+        transport: How to reach it.
+        settings: Its ``[hosts.NAME]`` table.
+        home: Where rjob's files are there; empty for the default.
+    """
+
+    def __init__(self, name: str, transport: Transport, settings: Mapping[str, Any], home: str) -> None:
+        if settings.get("runner", transport.runner) != "posix":
+            raise ConfigError("this version of rjob has a runner for POSIX hosts only", host=name)
+        self.name = name
+        self._transport = transport
+        self._settings = settings
+        self._home = home
+        self._runner = posix_runner()
+        self._connection: Connection | None = None
+
+    @property
+    def local(self) -> bool:
+        """Whether it is this machine, reached without a loop."""
+        return self.name == "."
+
+    @property
+    def host(self) -> str | None:
+        """The host for messages and references; None for this machine."""
+        return None if self.local else self.name
+
+    @property
+    def shell(self) -> str | None:
+        """The shell that the settings want for lines there."""
+        return self._settings.get("shell")
+
+    def transport_notes(self) -> list[str]:
+        """What the transport has to say about how it reaches the machine."""
+        return self._transport.notes()
+
+    async def connect(self) -> Connection:
+        """The open connection, opened when first asked for."""
+        if self._connection is None:
+            self._connection = await self._transport.connect()
+        return self._connection
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def call(self, operation: str, *lines: str | bytes, body: bytes = b"") -> Facts:
+        """Perform an operation whose reply is facts.
+
+        Args:
+            operation: Its name.
+            lines: Its arguments.
+            body: Its bytes.
+
+        Raises:
+            OwnerError: The owner cannot do it.
+            TransportError: It could not be reached, or went away and the operation must not be repeated.
+        """
+        facts = Facts()
+        async for event in self._events(operation, lines, body):
+            if isinstance(event, Line):
+                facts.add(event.text)
+        return facts
+
+    async def file(self, uuid: str, name: str) -> bytes:
+        """One small file of a job, whole."""
+        pieces = [event.data async for event in self._events("file", (uuid, name), b"") if isinstance(event, Bytes)]
+        return b"".join(pieces)
+
+    async def _events(self, operation: str, lines: tuple[str | bytes, ...], body: bytes) -> AsyncIterator[Event]:
+        """The events of a whole reply, asked for again while the connection breaks and asking again is harmless."""
+        attempt = 1
+        while True:
+            events = []
+            try:
+                async with self.exchange(operation, *lines, body=body) as exchange:
+                    events = [event async for event in exchange.events()]
+                break
+            except ConnectionLost:
+                if operation not in _REPEATABLE or attempt >= _ATTEMPTS:
+                    raise
+                await self.reconnect_after(attempt)
+                attempt += 1
+        for event in events:
+            yield event
+
+    async def reconnect_after(self, failures: int) -> None:
+        """Drop a broken connection and wait a little, the longer the more often it broke; the next use opens a new one.
+
+        Args:
+            failures: How often in a row it broke.
+        """
+        try:
+            await self.close()
+        except TransportError:
+            self._connection = None
+        import asyncio
+
+        await asyncio.sleep(0.1 * 2**failures * random.uniform(0.5, 1.5))
+
+    @asynccontextmanager
+    async def exchange(
+        self, operation: str, *lines: str | bytes, body: bytes = b"", streaming: bool = False, talk: bool = False
+    ) -> AsyncIterator[Exchange]:
+        """Ask for an operation, installing the runner first where it is missing.
+
+        Args:
+            operation: Its name.
+            lines: Its arguments.
+            body: Its bytes.
+            streaming: Whether its reply is a followed stream.
+            talk: Whether its standard input stays open: as a sign of life, or to say more.
+        """
+        data = request(operation, *lines, body=body, home=self._home)
+        opened = await self._ask(data, streaming=streaming, talk=talk)
+        if opened is None:
+            await self._install()
+            opened = await self._ask(data, streaming=streaming, talk=talk)
+        if opened is None:
+            raise ProtocolError("the runner was installed and is not there", hint="does something clear its folder?")
+        process, exchange = opened
+        try:
+            yield exchange
+        finally:
+            await process.close()
+
+    async def _ask(self, data: bytes, *, streaming: bool, talk: bool) -> tuple[Process, Exchange] | None:
+        """Send a request and wait for the reply to begin; None if there is no runner to give one."""
+        connection = await self.connect()
+        marker = new_marker()
+        process = await connection.run(self._runner.bootstrap(marker))
+        try:
+            await process.write(data)
+            if not talk:
+                await process.write_eof()
+            exchange = Exchange(process, marker, streaming=streaming)
+            if await exchange.begin():
+                return process, exchange
+        except BaseException:
+            await process.close()
+            raise
+        await process.close()
+        return None
+
+    async def _install(self) -> None:
+        """Put the runner on the host: once for each version of it."""
+        connection = await self.connect()
+        marker = new_marker()
+        async with await connection.run(self._runner.installer(marker)) as process:
+            await process.write(self._runner.install_request(self._home))
+            await process.write_eof()
+            async for _ in Exchange(process, marker, streaming=False).events():
+                pass

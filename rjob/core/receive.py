@@ -1,0 +1,269 @@
+"""Receiving: bringing a job's output home, each byte once.
+
+What was written to the reader is one thing, what reached it another: the cursor moves by the latter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from rjob.core.find import look_up, settle
+from rjob.errors import ConnectionLost
+from rjob.runner.facts import Facts
+from rjob.runner.protocol import Bytes, Data, Line, Ready
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rjob.core.find import Found
+    from rjob.core.owner import Exchange, Owner
+    from rjob.models import Job
+    from rjob.references import Reference
+
+Stream = Literal["out", "err"]
+Streams = Literal["both", "out", "err"]
+
+_LIFE = 600
+"""Seconds after which a follower on the host ends by itself, to be asked for again."""
+
+_RECONNECTS = 6
+
+
+class Position(NamedTuple):
+    """Where in a job's output to begin: at the cursor, at the beginning, at the last lines."""
+
+    kind: Literal["cursor", "all", "tail"] = "cursor"
+    lines: int = 0
+
+    def words(self) -> str:
+        """How the runner is told."""
+        return {"cursor": "cursor", "all": "0 0", "tail": f"tail {self.lines}"}[self.kind]
+
+
+class ReaderGone(Exception):  # noqa: N818  (not an error: the reader has had enough)
+    """Nobody reads any more.
+
+    Args:
+        written: How many bytes of the last write were taken before that.
+    """
+
+    def __init__(self, written: int = 0) -> None:
+        super().__init__(written)
+        self.written = written
+
+
+class Sink(Protocol):
+    """Where output goes."""
+
+    def write(self, job: Job, stream: Stream, data: bytes) -> None:
+        """Take all of the bytes.
+
+        Raises:
+            ReaderGone: Nobody reads any more.
+        """
+
+    def held(self, stream: Stream) -> int:
+        """Wait until what was written was read, or its reader has gone.
+
+        Returns:
+            How many of the bytes written last never reached the reader.
+        """
+
+
+class Options(NamedTuple):
+    """How to receive."""
+
+    position: Position = Position()
+    keep: bool = False
+    """Leave the cursor where it is."""
+    streams: Streams = "both"
+
+    @property
+    def moves(self) -> bool:
+        """Whether what is delivered counts as received."""
+        return not self.keep and self.position.kind == "cursor"
+
+
+class Ledger:
+    """What was written to a sink, of which job, and how much of it arrived."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._written: dict[Stream, list[tuple[str, int, int]]] = {"out": [], "err": []}
+        self.gone = False
+        """Whether the reader has gone."""
+
+    def write(self, job: Job, stream: Stream, offset: int, data: bytes) -> None:
+        """Write bytes that begin at ``offset`` of the job's stream; after the reader has gone, nothing."""
+        if self.gone:
+            return
+        count = len(data)
+        try:
+            self._sink.write(job, stream, data)
+        except ReaderGone as gone:
+            self.gone = True
+            count = gone.written
+        entries = self._written[stream]
+        if entries and entries[-1][0] == job.instance_id and entries[-1][2] == offset:
+            entries[-1] = (job.instance_id, entries[-1][1], offset + count)
+        else:
+            entries.append((job.instance_id, offset, offset + count))
+
+    def delivered(self) -> dict[str, tuple[int, int]]:
+        """How far each job's streams were delivered.
+
+        Returns:
+            By instance id: the offsets behind the last delivered bytes of ``out`` and ``err``.
+        """
+        ends: dict[str, dict[Stream, int]] = {}
+        for stream, entries in self._written.items():
+            held = self._sink.held(stream)
+            for uuid, start, end in reversed(entries):
+                lost = min(held, end - start)
+                held -= lost
+                ends.setdefault(uuid, {}).setdefault(stream, end - lost)
+        return {uuid: (by.get("out", 0), by.get("err", 0)) for uuid, by in ends.items()}
+
+
+async def receive(owner: Owner, references: Sequence[Reference], sink: Sink, options: Options) -> Found:
+    """Deliver what is there of the jobs that references name.
+
+    Args:
+        owner: Whose jobs.
+        references: Which, in this order.
+        sink: Where to.
+        options: From where on, and whether it counts.
+
+    Returns:
+        The jobs, as they are after that.
+    """
+    found = await look_up(owner, references)
+    if not found.jobs:
+        return found
+    ledger = Ledger(sink)
+    reading = await _read(owner, found.jobs, ledger, options)
+    jobs = reading.jobs or found.jobs
+    return found._replace(jobs=_after(jobs, ledger) if options.moves else jobs)
+
+
+class _Reading(NamedTuple):
+    """What a read brought: the jobs as they were before it, and the offsets behind their last bytes."""
+
+    jobs: tuple[Job, ...]
+    ends: dict[str, dict[Stream, int]]
+
+
+async def _read(owner: Owner, jobs: Sequence[Job], ledger: Ledger, options: Options, where: str = "") -> _Reading:
+    """Read what is there, write it to the ledger, move the cursors by what was delivered."""
+    by_id = {job.instance_id: job for job in jobs}
+    ends: dict[str, dict[Stream, int]] = {uuid: {"out": 0, "err": 0} for uuid in by_id}
+    facts = Facts()
+    job = jobs[0]
+    stream: Stream = "out"
+    arguments = [
+        options.streams,
+        where or options.position.words(),
+        "ack" if options.moves else "keep",
+        *(f"instance {uuid}" for uuid in by_id),
+    ]
+    async with owner.exchange("read", *arguments, talk=True) as exchange:
+        async for event in exchange.events():
+            if isinstance(event, Bytes):
+                place = ends[job.instance_id]
+                ledger.write(job, stream, place[stream], event.data)
+                place[stream] += len(event.data)
+                if ledger.gone:
+                    break
+            elif isinstance(event, Data):
+                stream = "err" if event.name == "err" else "out"
+                ends[job.instance_id][stream] = event.offset
+            elif isinstance(event, Line):
+                job = by_id.get(event.text.removeprefix("bytes "), job)
+                facts.add(event.text)
+            elif isinstance(event, Ready):
+                await _acknowledge(exchange, ledger)
+    if ledger.gone and options.moves:
+        # The rest of the reply was not worth waiting for, so the cursors are moved by an operation of their own.
+        await _move(owner, ledger)
+    made, _ = await settle(owner, facts)
+    return _Reading(tuple(made[uuid] for uuid in by_id if uuid in made), ends)
+
+
+async def _acknowledge(exchange: Exchange, ledger: Ledger) -> None:
+    for uuid, (out, err) in ledger.delivered().items():
+        await exchange.say(f"{uuid} {out} {err}\n".encode())
+    await exchange.say(b"end\n")
+
+
+async def _move(owner: Owner, ledger: Ledger) -> None:
+    moves = " ".join(f"{uuid} {out} {err}" for uuid, (out, err) in ledger.delivered().items())
+    if moves:
+        await owner.call("received", moves)
+
+
+def _after(jobs: Sequence[Job], ledger: Ledger) -> tuple[Job, ...]:
+    """The jobs, with their cursors where the delivery has put them."""
+    delivered = ledger.delivered()
+    after = []
+    for job in jobs:
+        out, err = delivered.get(job.instance_id, (0, 0))
+        after.append(job._replace(out_received=max(job.out_received, out), err_received=max(job.err_received, err)))
+    return tuple(after)
+
+
+async def follow(owner: Owner, job: Job, sink: Sink, options: Options) -> Job:
+    """Deliver a job's output as it is written, until the job ends.
+
+    Args:
+        owner: Whose job.
+        job: Which.
+        sink: Where to.
+        options: From where on, and whether it counts.
+
+    Returns:
+        The job in its last state.
+    """
+    ledger = Ledger(sink)
+    where = options.position.words()
+    failures = 0
+    try:
+        while True:
+            try:
+                # The state is read before the bytes: after a finished job's rest there is nothing more.
+                reading = await _read(owner, [job], ledger, options._replace(keep=True), where)
+                if ledger.gone or not reading.jobs:
+                    break
+                job = reading.jobs[0]
+                at = reading.ends[job.instance_id]
+                where = f"{at['out']} {at['err']}"
+                if job.state.finished:
+                    break
+                await _stream(owner, job, ledger, options.streams, at)
+                where = f"{at['out']} {at['err']}"
+                failures = 0
+            except ConnectionLost:
+                # Positions are ours, so nothing is lost or told twice.
+                failures += 1
+                if failures > _RECONNECTS:
+                    raise
+                await owner.reconnect_after(failures)
+    finally:
+        # Also when the viewer was interrupted: what it showed was received.
+        if options.moves:
+            await _move(owner, ledger)
+    return _after([job], ledger)[0] if options.moves else job
+
+
+async def _stream(owner: Owner, job: Job, ledger: Ledger, streams: Streams, at: dict[Stream, int]) -> None:
+    """Deliver what is written, as it is written, for a while or until the job ends; ``at`` is how far that went."""
+    positions = (str(at["out"]), str(at["err"]), str(_LIFE))
+    async with owner.exchange("follow", job.instance_id, *positions, streaming=True, talk=True) as exchange:
+        async for event in exchange.events():
+            if not isinstance(event, Bytes):
+                continue
+            stream: Stream = "err" if event.stream == "err" else "out"
+            if streams in ("both", stream):
+                ledger.write(job, stream, at[stream], event.data)
+            at[stream] += len(event.data)
+            if ledger.gone:
+                return

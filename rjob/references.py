@@ -1,0 +1,145 @@
+"""How a job is named on the command line: ``SEL[@HOST]``."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from rjob.errors import UsageError
+
+Kind = Literal["id", "range", "name", "glob", "instance", "last", "child"]
+
+NAME_BYTES = 200
+"""The longest name, in UTF-8."""
+
+_INSTANCE = re.compile(r"[0-9a-f]{8,32}")
+_RANGE = re.compile(r"([0-9]+)-([0-9]+)")
+_CHILD = re.compile(r"([0-9]+)\.(.+)", re.DOTALL)
+_ID_DIGITS = 18
+# Persian, the Indic scripts and emoji need the two joiners; every other invisible character only deceives.
+_JOINERS = "\u200c\u200d"
+
+
+class Reference(NamedTuple):
+    """One word that stands for one or more jobs; the fields that its kind does not use keep their defaults."""
+
+    kind: Kind
+    text: str
+    """The word as it was given."""
+    host: str | None = None
+    """The machine after the first ``@``, or None."""
+    id: int = 0
+    """id, child: the job's number; range: the first."""
+    end: int = 0
+    """range: the last number."""
+    name: str = ""
+    """name: the name; glob: the pattern, to be matched without regard to case."""
+    instance: str = ""
+    """instance: 8 to 32 hexadecimal digits in lower case, without dashes."""
+    child: str = ""
+    """child: the child's number or location."""
+
+
+def parse(text: str) -> Reference:
+    """Read a reference.
+
+    Args:
+        text: ``17``, ``3-7``, ``build``, ``build*``, ``last``, ``17.3``, ``17.web3`` or 8 or more digits of an
+            instance id, each with or without ``@HOST``.
+
+    Returns:
+        What it says; whether such a job exists is another matter.
+
+    Raises:
+        UsageError: It cannot stand for a job.
+    """
+    selector, at, host = text.partition("@")
+    if not selector:
+        raise UsageError(f"no job in {text!r}", hint="write it as JOB or JOB@HOST", job=text)
+    if at and not host:
+        raise UsageError(f"no host after @ in {text!r}", hint="write it as JOB or JOB@HOST", job=text)
+    return _selector(selector)._replace(text=text, host=host or None)
+
+
+def check_name(name: str) -> None:
+    """Make sure that a name can be given to a job and read back as a reference.
+
+    Args:
+        name: What the user wants to call the job.
+
+    Raises:
+        UsageError: It reads as another kind of reference, or holds what no name may hold.
+    """
+    if problem := _problem(name):
+        raise UsageError(f"not a job name: {name!r}: {problem}")
+
+
+def _selector(text: str) -> Reference:
+    if re.fullmatch("[0-9]+", text):
+        return Reference("id", text, id=_number(text, text))
+    if text == "last":
+        return Reference("last", text)
+    instance = _instance(text)
+    if match := _RANGE.fullmatch(text):
+        first, last = _number(match[1], text), _number(match[2], text)
+        if first <= last:
+            return Reference("range", text, id=first, end=last)
+        # An instance id's first digits, 12345678-1234, can look like a range, but then it runs backwards.
+        if not instance:
+            raise UsageError(f"range runs backwards: {text!r}", job=text)
+    if instance:
+        return Reference("instance", text, instance=instance)
+    # Before the glob, so that 17.web* is about the children of 17: no name can begin like that.
+    if match := _CHILD.fullmatch(text):
+        return Reference("child", text, id=_number(match[1], text), child=match[2])
+    return Reference("glob" if re.search(r"[*?\[]", text) else "name", text, name=text)
+
+
+def _number(digits: str, text: str) -> int:
+    if len(digits.lstrip("0")) > _ID_DIGITS:
+        raise UsageError(f"no job has such a number: {text!r}", job=text)
+    return int(digits[-_ID_DIGITS:])
+
+
+def _instance(text: str) -> str:
+    """The digits of an instance id or its beginning; empty if it is not one."""
+    text = text.lower()
+    digits = text.replace("-", "")
+    if not _INSTANCE.fullmatch(digits):
+        return ""
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return digits if text in (digits, "-".join(filter(None, parts))) else ""
+
+
+def _problem(name: str) -> str | None:
+    from unicodedata import category
+
+    if not name.strip():
+        return "it is empty"
+    if name.startswith("-"):
+        return "it would read as an option"
+    if "@" in name:
+        return "@ separates a job from its host"
+    if any(category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in _JOINERS for char in name):
+        return "it holds a control character"
+    if len(name.encode()) > NAME_BYTES:
+        return f"it is longer than {NAME_BYTES} bytes"
+    if re.search(r"[*?\[]", name):
+        return "it holds a glob character"
+    if re.fullmatch("Job[0-9]+", name):
+        return f"it is the default name of job {name[3:]}"
+    try:
+        kind = _selector(name).kind
+    except UsageError as error:
+        return error.message
+    return None if kind == "name" else f"it reads as {_READS[kind]}"
+
+
+_READS: dict[Kind, str] = {
+    "id": "a job's number",
+    "range": "a range of numbers",
+    "instance": "an instance id",
+    "last": "the newest job",
+    "child": "a child of a job",
+    "glob": "a glob",
+}

@@ -1,0 +1,189 @@
+"""How a job specification becomes what the POSIX runner is given: the words to run, the start record, the parts.
+
+The words travel as a shell text of a fixed form: settings, exports and one ``set --``, every value in single quotes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rjob.errors import UsageError
+from rjob.runner.protocol import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rjob.models import JobSpec
+
+RECORD_LIMIT = 1800
+"""Bytes of a start record in the registry; a longer one is summarised, and lies whole in the job's folder."""
+
+_COMMAND_LIMIT = 400
+_OWN = ("v", "event", "id", "instance", "time")
+
+
+class Launch(NamedTuple):
+    """One job of a ``start`` request."""
+
+    uuid: str
+    record: dict[str, Any]
+    parts: tuple[tuple[str, bytes], ...] = ()
+    limit: str = ""
+    secrets: tuple[tuple[str, str], ...] = ()
+    copy: str = "-"
+    """The job whose files it takes over instead of bringing its own."""
+
+
+def start_request(launches: Sequence[Launch]) -> tuple[list[bytes], bytes]:
+    """The lines and the bytes of a ``start`` request."""
+    lines = [str(len(launches)).encode()]
+    body = []
+    for launch in launches:
+        full = _dump(launch.record)
+        parts = list(launch.parts)
+        if len(full) > RECORD_LIMIT:
+            parts.append(("job.json", full + b"\n"))
+            full = _dump(_summary(launch.record))
+        sizes = " ".join(f"{name} {len(data)}" for name, data in parts)
+        # The runner puts the number in front: the record goes without its opening brace.
+        lines += [launch.uuid.encode(), launch.copy.encode(), sizes.encode(), launch.limit.encode(), full[1:]]
+        lines.append(str(len(launch.secrets)).encode())
+        lines += [key.encode() + b"=" + escape(value) for key, value in launch.secrets]
+        body += [data for _, data in parts]
+    return lines, b"".join(body)
+
+
+def launch_of(spec: JobSpec, uuid: str) -> Launch:
+    """Make a launch of what the user asked for.
+
+    Args:
+        spec: What to run.
+        uuid: The instance id that the client chose.
+
+    Raises:
+        UsageError: There is nothing to run, or a word holds a NUL.
+    """
+    parts = [("spec", _spec_text(spec))]
+    if spec.script is not None:
+        parts.append(("script", spec.script))
+    if spec.stdin is not None:
+        parts.append(("stdin", spec.stdin))
+    limit = f"{spec.time_limit:g}" if spec.time_limit is not None else ""
+    return Launch(uuid, _record(spec), tuple(parts), limit, spec.secrets)
+
+
+def retry_of(record: Mapping[str, Any], old: str, new: str, secrets: Mapping[str, str]) -> Launch:
+    """Make a launch that repeats a job of the same owner.
+
+    Args:
+        record: The old job's start record.
+        old: Its instance id.
+        new: The new one's.
+        secrets: Where to find the values of the secrets that the old job was given.
+
+    Raises:
+        UsageError: A secret's value is not there.
+    """
+    fresh = {key: value for key, value in record.items() if key not in _OWN} | {"retry_of": old}
+    names = [str(name) for name in record.get("secrets") or []]
+    missing = [name for name in names if name not in secrets]
+    if missing:
+        raise UsageError(
+            f"the job was given secrets that are not in the environment now: {', '.join(missing)}",
+            hint="set them and try again",
+        )
+    return Launch(new, fresh, (), "", tuple((name, secrets[name]) for name in names), old)
+
+
+def command_text(spec: JobSpec) -> str:
+    """The command in one line, for people."""
+    if spec.line is not None:
+        return spec.line
+    words = [spec.script_name or "script", *spec.argv] if spec.script is not None else list(spec.argv)
+    return shlex.join(words)
+
+
+def _record(spec: JobSpec) -> dict[str, Any]:
+    record: dict[str, Any] = {"type": "BackgroundJob", "command": command_text(spec)}
+    optional = {
+        "name": spec.name,
+        "argv": list(spec.argv) if spec.line is None and spec.script is None else None,
+        "line": spec.line,
+        "script": spec.script_name if spec.script is not None else None,
+        "args": list(spec.argv) if spec.script is not None else None,
+        "cwd": spec.cwd,
+        "shell": spec.shell,
+        "login": spec.login or None,
+        "merge": spec.merge or None,
+        "time_limit": spec.time_limit,
+        "env": [key for key, _ in spec.env] or None,
+        "secrets": [key for key, _ in spec.secrets] or None,
+        "stdin_bytes": len(spec.stdin) if spec.stdin is not None else None,
+        "retry_of": spec.retry_of,
+    }
+    return record | {key: value for key, value in optional.items() if value is not None}
+
+
+def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record without what can be long, marked as such."""
+    short = {key: value for key, value in record.items() if key not in ("argv", "args", "line", "env", "secrets")}
+    short["command"] = record["command"][:_COMMAND_LIMIT]
+    # Escapes make a character up to six bytes long.
+    while len(_dump(short)) > RECORD_LIMIT and short["command"]:
+        short["command"] = short["command"][: len(short["command"]) // 2]
+    if len(_dump(short)) > RECORD_LIMIT:
+        short = {key: short[key] for key in ("type", "command", "name", "retry_of") if key in short}
+    return short | {"truncated": True}
+
+
+def _dump(record: Mapping[str, Any]) -> bytes:
+    # Compact and in ASCII: names are looked for as bytes, and any tool can read the file.
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _spec_text(spec: JobSpec) -> bytes:
+    """The text that the runner reads before it becomes the command."""
+    lines = [f"export {key}={_quote(value)}" for key, value in spec.env]
+    if spec.cwd is not None:
+        lines.append(f"rj_dir={_quote(spec.cwd)}")
+    if spec.merge:
+        lines.append("rj_merge=1")
+    if spec.login:
+        lines.append("rj_login=1")
+        if spec.shell and spec.line is not None:
+            lines.append(f"rj_home_shell=$(command -v {_quote(spec.shell)} || echo {_quote(spec.shell)})")
+    if spec.line is not None and spec.login:
+        lines.append(f"rj_line={_quote(spec.line)}")
+    else:
+        lines.append("set -- " + _words(spec))
+    text = "\n".join(lines) + "\n"
+    if "\0" in text:
+        raise UsageError("a word must not hold a NUL character")
+    return os.fsencode(text)
+
+
+def _words(spec: JobSpec) -> str:
+    if spec.line is not None:
+        return " ".join(map(_quote, (spec.shell or "sh", "-c", spec.line)))
+    if spec.script is None:
+        if not spec.argv:
+            raise UsageError("there is no command to run", hint="rjob start COMMAND [ARG]…")
+        return " ".join(map(_quote, spec.argv))
+    interpreter = [spec.shell] if spec.shell else _interpreter(spec.script)
+    return " ".join([*map(_quote, interpreter), '"$rj_job/script"', *map(_quote, spec.argv)])
+
+
+def _interpreter(script: bytes) -> list[str]:
+    """What a script's first line says runs it: taken from there, for a home may be mounted so that nothing in it runs."""
+    match = re.match(rb"#!\s*(\S+)(?:[ \t]+([^\n]*?))?\s*(?:\n|$)", script)
+    if match is None:
+        return ["sh"]
+    return [os.fsdecode(part) for part in match.groups() if part]
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

@@ -1,0 +1,348 @@
+"""How rjob and a runner speak: the operations, the bytes of a request, the bytes of a reply.
+
+A request is one command on the host (:func:`bootstrap`) and these bytes on its standard input::
+
+    HOME                      where rjob's files are on the host; empty for the default
+    OPERATION LINES SIZE      how many lines and how many bytes follow
+    …                         LINES lines
+    go
+    …                         SIZE bytes
+
+The reply stands between ``MARKER begin`` and ``MARKER end``; whatever a login shell prints around it is ignored.  The
+marker is random, so nothing that a job writes can be taken for it.  docs/reference/runner-protocol.md lists the
+operations with their lines and replies; :data:`OPERATIONS` holds their names, and every runner performs all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from typing import NamedTuple
+
+from rjob.errors import OwnerError, ProtocolError
+
+try:
+    # hashlib loads OpenSSL, which takes longer than all the rest of a local verb.
+    from _blake2 import blake2b
+except ImportError:  # pragma: no cover  (an interpreter without it)
+    from hashlib import blake2b
+
+OPERATIONS = frozenset(
+    "start facts read received file follow wait signal tree stop conclude remove compact rebuild info".split()
+)
+"""What every runner can do."""
+
+_LINE_LIMIT = 16 * 1024 * 1024
+
+# One line, without ' ! \ and newlines, so that any login shell hands it on.
+_LOCATE = (
+    "IFS= read -r rj_home; case $rj_home in "
+    '"") rj_home=${HOME:?}/.local/state/rjob;; "~/"*) rj_home=$HOME/${rj_home#??};; esac; '
+)
+_SERVE = (
+    'rj_self=$rj_home/runner/{name}; if [ -f "$rj_self" ] && [ -O "$rj_self" ] && [ -O "$rj_home" ]; '
+    'then . "$rj_self"; else echo "$1 absent"; fi'
+)
+
+
+class Runner(NamedTuple):
+    """A script that performs the operations on one kind of machine."""
+
+    name: str
+    """Its file's name on the host, which holds its content's hash."""
+    script: bytes
+
+    def bootstrap(self, marker: str) -> list[str]:
+        """The command that performs one request.
+
+        Args:
+            marker: What frames the reply (:func:`new_marker`).
+
+        Returns:
+            Its words, as :meth:`rjob.transports.base.Connection.run` takes them.
+        """
+        return ["sh", "-c", _LOCATE + _SERVE.format(name=self.name), "rjob", marker]
+
+    def installer(self, marker: str) -> list[str]:
+        """The command that takes the script (:meth:`install_request`) from standard input and keeps it on the host."""
+        return ["sh", "-c", _LOCATE + _KEEP.format(name=self.name, size=len(self.script)), "rjob", marker]
+
+    def install_request(self, home: str) -> bytes:
+        """The bytes for :meth:`installer`'s standard input."""
+        return os.fsencode(home) + b"\n" + self.script
+
+
+# Written beside, checked, renamed; a folder of somebody else's is left alone.
+_KEEP = (
+    'umask 077; rj_dir=$rj_home/runner; rj_new=$rj_dir/{name}.$$; '
+    'if [ -e "$rj_home" ] && ( [ -O "$rj_home" ] && exit 1; exit 0 ); then echo "$1 error foreign $rj_home"; '
+    'elif rj_why=$(mkdir -p "$rj_dir" 2>&1 && cat >"$rj_new" && [ $(wc -c <"$rj_new") -eq {size} ] 2>&1 '
+    '&& mv -f "$rj_new" "$rj_dir/{name}" 2>&1); then echo "$1 installed"; '
+    'else rm -f "$rj_new" 2>/dev/null; echo "$1 error read-only $rj_dir"; fi'
+)
+
+
+def posix_runner() -> Runner:
+    """The runner for POSIX machines."""
+    script = files(__package__).joinpath("posix.sh").read_bytes()
+    return Runner("posix-" + blake2b(script, digest_size=16).hexdigest(), script)
+
+
+def new_marker() -> str:
+    """A word that nobody can guess."""
+    return os.urandom(16).hex()
+
+
+def request(operation: str, *lines: str | bytes, body: bytes = b"", home: str = "") -> bytes:
+    """The bytes that ask for one operation.
+
+    Args:
+        operation: One of :data:`OPERATIONS`.
+        lines: Its arguments.
+        body: Its bytes.
+        home: Where rjob's files are on the host; empty for the default.
+
+    Raises:
+        ValueError: A line holds a newline or a NUL, or there is no such operation.
+    """
+    if operation not in OPERATIONS:
+        raise ValueError(f"no such operation: {operation}")
+    encoded = [os.fsencode(line) if isinstance(line, str) else line for line in (home, *lines)]
+    if any(b"\n" in line or b"\0" in line for line in encoded):
+        raise ValueError("a line of a request must not hold a newline or NUL")
+    head = f"{operation} {len(lines)} {len(body)}".encode()
+    return b"\n".join([encoded[0], head, *encoded[1:], b"go\n"]) + body
+
+
+def escape(value: str) -> bytes:
+    """A value of any text on one line (``%0A`` and ``%25``)."""
+    return os.fsencode(value).replace(b"%", b"%25").replace(b"\n", b"%0A")
+
+
+class Line(NamedTuple):
+    """A line of a reply, without its newline."""
+
+    text: str
+
+    @property
+    def words(self) -> list[str]:
+        """The line's words."""
+        return self.text.split(" ")
+
+
+class Data(NamedTuple):
+    """The head of bytes that follow: what they are, where in it they begin, how many."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class Bytes(NamedTuple):
+    """Some of the bytes that were announced, or of a followed stream."""
+
+    data: bytes
+    stream: str = "out"
+
+
+class Ready(NamedTuple):
+    """The runner waits for more on its standard input."""
+
+
+class End(NamedTuple):
+    """The reply is complete."""
+
+
+class Absent(NamedTuple):
+    """The runner is not on the host: install it and ask again."""
+
+
+Event = Line | Data | Bytes | Ready | End | Absent
+
+
+class Reply:
+    """Reads a reply, whatever pieces it comes in.
+
+    Args:
+        marker: What frames it.
+        streaming: Whether the reply is a followed stream (``follow``).
+    """
+
+    def __init__(self, marker: str, *, streaming: bool = False) -> None:
+        self._marker = marker.encode()
+        self._buffer = b""
+        self._raw = 0
+        self.begun = False
+        self.ended = False
+        self._streams = {"out": _Stream(self._marker), "err": _Stream(self._marker)} if streaming else None
+        self.noise = b""
+        """What came before the reply, for error messages."""
+
+    def feed(self, stream: str, data: bytes) -> list[Event]:
+        """Take bytes of the command's ``out`` or ``err``.
+
+        Returns:
+            What they complete.
+
+        Raises:
+            OwnerError: The runner says that it cannot do it.
+            ProtocolError: This is no reply.
+        """
+        if stream == "err":
+            if self._streams and not self.ended:
+                return [Bytes(part, "err") for part in self._streams["err"].feed(data)]
+            self.noise = (self.noise + data)[-2000:]
+            return []
+        if self._streams and self._streams["out"].begun and not self._streams["out"].over:
+            return self._follow(data)
+        self._buffer += data
+        events: list[Event] = []
+        while not self.ended and self._step(events):
+            pass
+        if len(self._buffer) > _LINE_LIMIT:
+            raise ProtocolError("the reply has a line without end")
+        return events
+
+    def _follow(self, data: bytes) -> list[Event]:
+        assert self._streams is not None
+        out = self._streams["out"]
+        events: list[Event] = [Bytes(part) for part in out.feed(data)]
+        if out.over:
+            self._buffer = out.rest
+            events += self.feed("out", b"")
+        return events
+
+    def _step(self, events: list[Event]) -> bool:
+        """Take one thing from the buffer; say whether there was one."""
+        if self._raw:
+            return self._take_raw(events)
+        if not self.begun:
+            at = self._buffer.find(self._marker)
+            if at < 0:
+                # The marker may have begun to arrive; what is before that is a login shell's.
+                keep = len(self._marker)
+                self.noise = (self.noise + self._buffer[:-keep])[-2000:] if len(self._buffer) > keep else self.noise
+                self._buffer = self._buffer[-keep:]
+                return False
+            self.noise = (self.noise + self._buffer[:at])[-2000:]
+            self._buffer = self._buffer[at:]
+            if b"\n" not in self._buffer:
+                return False
+            self.begun = True
+        line, newline, rest = self._buffer.partition(b"\n")
+        if not newline:
+            return False
+        self._buffer = rest
+        self._take_line(os.fsdecode(line), events)
+        return True
+
+    def _take_raw(self, events: list[Event]) -> bool:
+        part, self._buffer = self._buffer[: self._raw], self._buffer[self._raw :]
+        if not part:
+            return False
+        self._raw -= len(part)
+        events.append(Bytes(part))
+        return True
+
+    def _take_line(self, text: str, events: list[Event]) -> None:
+        first, _, rest = text.partition(" ")
+        if first == self._marker.decode():
+            self._take_mark(rest, events)
+        elif first == "error":
+            raise owner_error(rest)
+        elif first == "data":
+            name, offset, size = _data_words(rest)
+            self._raw = size
+            events.append(Data(name, offset, size))
+        else:
+            events.append(Line(text))
+
+    def _take_mark(self, word: str, events: list[Event]) -> None:
+        if word == "begin":
+            return
+        if word == "end" or word == "installed":
+            self.ended = True
+            events.append(End())
+        elif word == "absent":
+            self.ended = True
+            events.append(Absent())
+        elif word == "ready":
+            events.append(Ready())
+        elif word == "stream" and self._streams:
+            out = self._streams["out"]
+            out.begun = True
+            data, self._buffer = self._buffer, b""
+            events += self._follow(data)
+        elif word.startswith("error "):
+            raise owner_error(word[6:])
+        else:
+            raise ProtocolError(f"the reply has an unknown mark: {word[:80]!r}")
+
+
+class _Stream:
+    """One followed stream: everything up to the marker, as early as it can be told from it."""
+
+    def __init__(self, marker: bytes) -> None:
+        self._begin = marker + b" stream\n"
+        self._end = marker + b" over\n"
+        self._held = b""
+        self.begun = False
+        self.over = False
+        self.rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        if self.over:
+            return []
+        data = self._held + data
+        self._held = b""
+        if not self.begun:
+            at = data.find(self._begin)
+            if at < 0:
+                self._held = data[-len(self._begin) :]
+                return []
+            self.begun = True
+            data = data[at + len(self._begin) :]
+        at = data.find(self._end)
+        if at >= 0:
+            self.over = True
+            self.rest = data[at + len(self._end) :]
+            data = data[:at]
+        else:
+            keep = _overlap(data, self._end)
+            if keep:
+                data, self._held = data[:-keep], data[-keep:]
+        return [data] if data else []
+
+
+def _overlap(data: bytes, mark: bytes) -> int:
+    """How many bytes at the end of ``data`` may be the beginning of ``mark``."""
+    for size in range(min(len(data), len(mark) - 1), 0, -1):
+        if data.endswith(mark[:size]):
+            return size
+    return 0
+
+
+def _data_words(text: str) -> tuple[str, int, int]:
+    try:
+        name, offset, size = text.split(" ")
+        return name, int(offset), int(size)
+    except ValueError as error:
+        raise ProtocolError(f"the reply has a broken data line: {text[:80]!r}") from error
+
+
+_SAYINGS = {
+    "read-only": ("cannot write to {}", "make it writable, or set `home` for this host in the settings file"),
+    "no-space": ("cannot write to {}: no space left, or not permitted", "free some space there and try again"),
+    "foreign": ("{} belongs to somebody else", "set RJOB_HOME (or `home` for this host) to a folder of your own"),
+    "locked": ("the registry is locked by {}, and has been for a minute", "see what that process is waiting for"),
+    "machine": ("not a usable machine id: {}", "set RJOB_MACHINE on that machine to letters and digits"),
+    "cut": ("the request did not arrive whole", "try again: nothing was done"),
+    "unknown-operation": ("the runner there does not know the operation {}", None),
+}
+
+
+def owner_error(text: str) -> OwnerError:
+    """The error that a runner's ``error CODE TEXT`` line means."""
+    code, _, detail = text.partition(" ")
+    message, hint = _SAYINGS.get(code, ("{}", None))
+    return OwnerError(message.format(detail or code), reason=code, hint=hint)

@@ -1,0 +1,161 @@
+"""What the facts of a job mean: the one place where states and reasons are made, for every runner.
+
+A pure function of :class:`rjob.runner.facts.JobFacts`; docs/explanation/states.md draws it.
+"""
+
+from __future__ import annotations
+
+import signal as signals
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from rjob.models import State
+
+if TYPE_CHECKING:
+    from rjob.runner.facts import JobFacts
+
+
+class Verdict(NamedTuple):
+    """Where a job stands, and why."""
+
+    state: State
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    conclude: str | None = None
+    """Set for an end that nobody recorded: the word to record it with, so that it stays what it is."""
+
+
+LOST = {
+    "lost-killed": "it and its supervisor were killed: no exit status was recorded",
+    "lost-reboot": "the host was rebooted while it ran",
+    "lost-unclaimed": "its supervisor died before the command began",
+}
+"""What the words that conclude a lost job mean."""
+
+
+def signal_number(name: str) -> int | None:
+    """The number of a signal, here; None for an unknown one.
+
+    Args:
+        name: ``TERM``, ``SIGTERM`` or ``15``.
+    """
+    word = name.upper().removeprefix("SIG")
+    if word.isascii() and word.isdigit():
+        return int(word)
+    found = getattr(signals, "SIG" + word, None)
+    return int(found) if isinstance(found, signals.Signals) else None
+
+
+def signal_name(number: int) -> str:
+    """``SIGTERM`` for 15; ``signal 99`` for what has no name."""
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def derive(facts: JobFacts) -> Verdict:
+    """Say where a job stands.
+
+    Args:
+        facts: What its owner tells.
+    """
+    record = facts.words("exit")
+    if record is not None:
+        return _finished(facts, record)
+    if facts.foreign:
+        return Verdict(State.DISCONNECTED, "its machine is another one under the same home: as its files tell")
+    if facts.alive is None:
+        return Verdict(State.NOT_STARTED, "its owner does not tell")
+    supervisor, leader, count, boot = (facts.alive + ["-"] * 4)[:4]
+    if supervisor == "none":
+        return Verdict(State.NOT_STARTED, "it was registered, but nothing has started it")
+    if supervisor != "-":
+        return _supervised(facts, leader)
+    if boot == "other":
+        return Verdict(State.LOST, LOST["lost-reboot"], conclude="lost-reboot")
+    if count not in ("-", "0"):
+        return Verdict(State.RUNNING, f"its supervisor is gone; {count} of its processes live on")
+    word = "lost-killed" if facts.words("main") else "lost-unclaimed"
+    return Verdict(State.LOST, LOST[word], conclude=word)
+
+
+def _supervised(facts: JobFacts, leader: str) -> Verdict:
+    if facts.words("stop") is not None or facts.words("expired") is not None:
+        return Verdict(State.STOPPING)
+    if leader.startswith(("T", "t")):
+        return Verdict(State.SUSPENDED)
+    return Verdict(State.RUNNING)
+
+
+def _finished(facts: JobFacts, record: list[str]) -> Verdict:
+    if len(record) < 4 or record[0] != "1":
+        return Verdict(State.LOST, "its exit record cannot be read")
+    word, seen = record[1], record[2]
+    if word in LOST:
+        return Verdict(State.LOST, LOST[word])
+    status = int(word) if word.isascii() and word.isdigit() else None
+    stop, expired = facts.words("stop"), facts.words("expired")
+    number = int(seen) if seen.isdigit() else _sent_signal(facts, status)
+    if number is not None:
+        status = None
+    if stop is not None:
+        if word == "never":
+            return Verdict(State.STOPPED, "it was stopped before it began")
+        return Verdict(State.STOPPED, None, status, number or (None if status is not None else _marked(stop)))
+    if expired is not None:
+        return Verdict(State.FAILED, "its time limit was reached", status, number or _marked(expired))
+    if number is not None:
+        return Verdict(State.FAILED, f"ended by {signal_name(number)}", None, number)
+    if status is None:
+        return Verdict(State.LOST, "its exit record cannot be read")
+    if status == 0:
+        return Verdict(State.COMPLETED, None, 0)
+    return Verdict(State.FAILED, _why(facts, status), status)
+
+
+def _marked(words: list[str]) -> int | None:
+    return signal_number(words[0]) if words else None
+
+
+def _sent_signal(facts: JobFacts, status: int | None) -> int | None:
+    """The signal that ended it, where rjob itself sent one and the status is that signal's.
+
+    A shell's 128+n cannot be told from a command's own 128+n otherwise.
+    """
+    if status is None or status <= 128:
+        return None
+    number = status - 128
+    sent = {_marked([line]) for line in (facts.text("signals") or "").split()}
+    for name in ("stop", "expired"):
+        words = facts.words(name)
+        if words is not None:
+            sent |= {_marked(words), int(signals.Signals(9))}
+    return number if number in sent else None
+
+
+def _why(facts: JobFacts, status: int) -> str:
+    error = facts.text("error")
+    if error:
+        return error
+    record = facts.record or {}
+    argv = record.get("argv") or []
+    if status in (126, 127):
+        what = "the command was not found" if status == 127 else "the command cannot be executed"
+        if isinstance(argv, list) and len(argv) == 1 and " " in str(argv[0]).strip():
+            return f"{what} (exit status {status}); for a shell line use -c"
+        return f"{what} (exit status {status})"
+    if 128 < status <= 192:
+        return f"exit status {status} (128 + {signal_name(status - 128)}, perhaps)"
+    return f"exit status {status}"
+
+
+def instant(text: str | None) -> datetime | None:
+    """A time as runners write it (``2026-11-23T08:36:56Z``); None for anything else."""
+    if not text:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None

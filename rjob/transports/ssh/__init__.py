@@ -1,0 +1,62 @@
+"""Owns the ``ssh`` scheme: what it takes to name an SSH host, without loading the SSH library.
+
+The library costs more to import than a whole local verb, so everything that needs it lives in the modules of this
+package and is imported when a connection is opened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rjob.errors import UsageError
+from rjob.hookspecs import hookimpl
+from rjob.transports.base import Transport
+
+if TYPE_CHECKING:
+    from rjob.transports.base import Connection
+
+
+class SSHTransport(Transport):
+    """Hosts reached by SSH, with the user's own ``~/.ssh/config``, keys, agent and ``known_hosts``.
+
+    Settings: ``user``, ``port``, ``hostname``, ``identity_file``, ``known_hosts`` and ``ssh_config`` (paths),
+    ``connect_timeout`` and ``keepalive`` (seconds), ``retries`` (further attempts after a transient failure).
+    """
+
+    scheme = "ssh"
+
+    async def connect(self) -> Connection:
+        """Open a connection, through the host's jump hosts if it has any.
+
+        Raises:
+            ConfigError: A setting or the SSH configuration is unusable.
+            TransportError: See :meth:`Transport.connect`.
+        """
+        self._require_host()
+        from rjob.transports.ssh.connection import open_connection
+
+        return await open_connection(self.target, self.settings)
+
+    def unhonoured(self) -> list[str]:
+        """Say which directives of the SSH configuration apply to this host without having an effect here.
+
+        Returns:
+            One line per directive: its name, where it stands, and what happens instead.
+
+        Raises:
+            ConfigError: A setting or the SSH configuration is unusable.
+        """
+        self._require_host()
+        from rjob.transports.ssh.config import HostSettings
+
+        return HostSettings.of(self.target, self.settings).unhonoured()
+
+    def _require_host(self) -> None:
+        if not self.target.host:
+            raise UsageError(f"no host in {self.target.name!r}", hint="write it as ssh://[user@]host[:port]")
+
+
+@hookimpl
+def rjob_transports() -> list[type[Transport]]:
+    """Name the transport of this module."""
+    return [SSHTransport]

@@ -1,0 +1,333 @@
+"""Owns what is to be known about an SSH host before it is called: the URL, its settings and OpenSSH's files, merged."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from urllib.parse import urlsplit
+
+from asyncssh.config import ConfigParseError, SSHClientConfig
+
+from rjob.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rjob.transports.base import Target
+
+SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
+SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
+MOST_JUMPS = 8
+
+HostKeyPolicy = Literal["yes", "accept-new", "no"]
+
+_POLICIES: dict[str, HostKeyPolicy] = {
+    "yes": "yes",
+    "ask": "yes",  # there is nobody to ask in the middle of a fan-out: refuse, and say how to accept
+    "accept-new": "accept-new",
+    "no": "no",
+    "off": "no",
+}
+
+_UNHONOURED = {
+    "canonicalizehostname": "the name is used as it is",
+    "controlmaster": "rjob keeps a connection of its own",
+    "controlpath": "rjob keeps a connection of its own",
+    "controlpersist": "rjob keeps a connection of its own",
+    "dynamicforward": "nothing is forwarded",
+    "forwardagent": "nothing is forwarded",
+    "forwardx11": "nothing is forwarded",
+    "gssapiauthentication": "no GSSAPI: log in with a key",
+    "gssapidelegatecredentials": "no GSSAPI: log in with a key",
+    "gssapikeyexchange": "no GSSAPI: log in with a key",
+    "knownhostscommand": "only known_hosts files are read",
+    "localcommand": "no local command is run",
+    "localforward": "nothing is forwarded",
+    "proxyusefdpass": "the proxy command keeps the connection",
+    "remotecommand": "rjob sends its own command",
+    "remoteforward": "nothing is forwarded",
+    "requesttty": "no terminal is asked for",
+    "revokedhostkeys": "use @revoked lines in known_hosts",
+    "tunnel": "nothing is forwarded",
+    "updatehostkeys": "known_hosts is not rewritten",
+    "verifyhostkeydns": "only known_hosts files are trusted",
+}
+
+
+class _Config(SSHClientConfig):
+    """The library's reader of ssh_config, with the directives that it passes over and rjob needs."""
+
+    _percent_expand = SSHClientConfig._percent_expand | {"UserKnownHostsFile", "GlobalKnownHostsFile"}
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.ignored: list[str] = []
+
+    def _set_tokens(self) -> None:
+        super()._set_tokens()
+        self._tokens["k"] = str(self._options.get("HostKeyAlias") or self._tokens["h"])
+
+    def _note(self, option: str, args: list[str]) -> None:
+        # Taking the value away from the library matters as much as noting it: it would act on some of these.
+        value = args[0].lower()
+        args.clear()
+        if value not in ("no", "none", "false") and (option, value) != ("requesttty", "auto"):
+            self.ignored.append(f"{option} ({self._path}, line {self._line_no}): {_UNHONOURED[option]}")
+
+
+_Config._handlers = {
+    **SSHClientConfig._handlers,
+    "stricthostkeychecking": ("StrictHostKeyChecking", _Config._set_string),
+    "hashknownhosts": ("HashKnownHosts", _Config._set_bool),
+    **{name: (name, _Config._note) for name in _UNHONOURED},
+}
+
+
+class _Asked(NamedTuple):
+    """What a URL or a ProxyJump says."""
+
+    name: str
+    host: str
+    user: str | None
+    port: int | None
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """Everything that is known about one host, be it the target or a jump host on the way.
+
+    Attributes:
+        name: What the user called the target, for messages.
+        alias: The name that was looked up in the SSH configuration.
+        hostname: The name or address to connect to.
+        port: The port to connect to.
+        user: Who to log in as.
+        config: The SSH configuration that applies, for the library.
+        identity_files: Private (or public) key files, first choice first.
+        identities_only: Use no keys of the agent but those of ``identity_files``.
+        agent: The agent's socket, or None.
+        known_hosts: The user's files of known host keys; the first one is written to.
+        global_known_hosts: The system's files of known host keys.
+        policy: What to do about a host key that is not known.
+        hash_hosts: Whether names written to ``known_hosts`` are hashed.
+        jumps: The hosts to go through, as ProxyJump names them.
+        connect_timeout: Seconds that connecting to this one host may take.
+        keepalive: Seconds of silence after which the host is asked whether it is still there.
+        keepalive_count: Unanswered questions after which the connection is given up.
+        retries: Further attempts after a transient failure.
+        settings: The settings that this was made from.
+    """
+
+    name: str
+    alias: str
+    hostname: str
+    port: int
+    user: str
+    config: SSHClientConfig
+    identity_files: tuple[Path, ...]
+    identities_only: bool
+    agent: str | None
+    known_hosts: tuple[Path, ...]
+    global_known_hosts: tuple[Path, ...]
+    policy: HostKeyPolicy
+    hash_hosts: bool
+    jumps: tuple[str, ...]
+    connect_timeout: float
+    keepalive: float
+    keepalive_count: int
+    retries: int
+    settings: Mapping[str, Any]
+
+    @property
+    def where(self) -> str:
+        """The address as messages show it: ``host:port``."""
+        return f"[{self.hostname}]:{self.port}" if ":" in self.hostname else f"{self.hostname}:{self.port}"
+
+    @property
+    def key_name(self) -> str:
+        """The name under which ``known_hosts`` has the host."""
+        alias = cast("str | None", self.config.get("HostKeyAlias"))
+        if alias:
+            return alias.lower()
+        name = self.hostname.lower()
+        return name if self.port == 22 else f"[{name}]:{self.port}"
+
+    @classmethod
+    def of(cls, target: Target, settings: Mapping[str, Any]) -> HostSettings:
+        """Merge the target's URL, its settings and the SSH configuration, in this order of precedence.
+
+        Args:
+            target: The machine; it has a host.
+            settings: Its settings.
+
+        Raises:
+            ConfigError: A setting or the SSH configuration is unusable.
+        """
+        port = target.port if target.port is not None else _whole(settings, "port", None)
+        asked = _Asked(target.name, cast("str", target.host), target.user or _text(settings, "user"), port)
+        hostname, identity = _text(settings, "hostname"), _text(settings, "identity_file")
+        return _merge(asked, settings, hostname=hostname, identity=identity)
+
+    def route(self, depth: int = 0) -> list[HostSettings]:
+        """The hosts to log in to one after another; this one is the last.
+
+        Raises:
+            ConfigError: The jump hosts lead in circles, or their configuration is unusable.
+        """
+        if depth > MOST_JUMPS:
+            raise ConfigError("ProxyJump leads through too many hosts", host=self.name, hint="is there a loop?")
+        hops: list[HostSettings] = []
+        general = {key: value for key, value in self.settings.items() if key in _GENERAL}
+        for jump in self.jumps:
+            hop = _merge(_parse_jump(jump, self.name), general)
+            # As in OpenSSH: only the first jump host may have jump hosts of its own.
+            hops.extend(hop.route(depth + 1) if not hops else [hop])
+        return [*hops, self]
+
+    def unhonoured(self) -> list[str]:
+        """The directives that apply to this host and its jump hosts without having an effect here."""
+        return list(dict.fromkeys(line for hop in self.route() for line in cast("_Config", hop.config).ignored))
+
+
+_GENERAL = {"ssh_config", "known_hosts", "connect_timeout", "keepalive", "retries"}
+"""The settings that hold for jump hosts too."""
+
+
+def _merge(
+    asked: _Asked, settings: Mapping[str, Any], *, hostname: str | None = None, identity: str | None = None
+) -> HostSettings:
+    name = asked.name
+    config = _read_config(asked, hostname, settings)
+    get = config.get
+    policy = str(get("StrictHostKeyChecking", "ask")).lower()
+    if policy not in _POLICIES:
+        raise ConfigError(f"StrictHostKeyChecking cannot be {policy!r}", host=name)
+    jumps = cast("str | None", get("ProxyJump"))
+    return HostSettings(
+        name=name,
+        alias=asked.host,
+        hostname=cast("str", get("Hostname", asked.host)),
+        port=cast("int", get("Port", 22)),
+        user=cast("str", get("User", _local_user())),
+        config=config,
+        identity_files=_identity_files(config, identity),
+        identities_only=bool(get("IdentitiesOnly", False)),
+        agent=_agent(config),
+        known_hosts=_known_hosts(config, _text(settings, "known_hosts")),
+        global_known_hosts=_paths(cast("list[str]", get("GlobalKnownHostsFile", list(SYSTEM_KNOWN_HOSTS)))),
+        policy=_POLICIES[policy],
+        hash_hosts=bool(get("HashKnownHosts", False)),
+        jumps=tuple(jump.strip() for jump in jumps.split(",")) if jumps else (),
+        connect_timeout=_seconds(settings, "connect_timeout", cast("float", get("ConnectTimeout", 15))),
+        keepalive=_seconds(settings, "keepalive", cast("float", get("ServerAliveInterval", 15))),
+        keepalive_count=cast("int", get("ServerAliveCountMax", 3)),
+        retries=_whole(settings, "retries", 3) or 0,
+        settings=settings,
+    )
+
+
+def _read_config(asked: _Asked, hostname: str | None, settings: Mapping[str, Any]) -> _Config:
+    """Read the user's file and then the system's: the first value of a directive is the one that counts."""
+    files = _config_files(asked.name, settings)
+
+    def read(final: bool) -> _Config:
+        user, port = asked.user or (), () if asked.port is None else asked.port
+        config = _Config(None, False, False, final, _local_user(), user, asked.host, port)
+        if hostname:
+            config._options["Hostname"] = hostname
+        for file in files:
+            config.parse(file)
+        return config
+
+    try:
+        config = read(final=False)
+        return read(final=True) if config.has_match_final() else config
+    except (ConfigParseError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot use the SSH configuration: {error}", host=asked.name) from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", host=asked.name) from error
+
+
+def _config_files(name: str, settings: Mapping[str, Any]) -> list[Path]:
+    """As with ``ssh -F``, a file that is named replaces both the user's and the system's."""
+    named = _text(settings, "ssh_config") or os.environ.get("RJOB_SSH_CONFIG")
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"no SSH configuration file {named}", host=name)
+        return [path]
+    return [path for path in (Path("~/.ssh/config").expanduser(), SYSTEM_CONFIG) if os.access(path, os.R_OK)]
+
+
+def _identity_files(config: SSHClientConfig, first: str | None) -> tuple[Path, ...]:
+    named = ([first] if first else []) + cast("list[str]", config.get("IdentityFile", []))
+    if not named and "IdentityFile" not in config.get_options(False):
+        named = [f"~/.ssh/{key}" for key in DEFAULT_KEYS]
+    return _paths(named)
+
+
+def _agent(config: SSHClientConfig) -> str | None:
+    named = cast("str | None", config.get("IdentityAgent", "SSH_AUTH_SOCK"))
+    if named is None:
+        return None
+    if named == "SSH_AUTH_SOCK" or named.startswith("$"):
+        return os.environ.get(named.lstrip("$")) or None
+    return os.path.expanduser(named)
+
+
+def _known_hosts(config: SSHClientConfig, named: str | None) -> tuple[Path, ...]:
+    if named:
+        return _paths([named])
+    return _paths(cast("list[str]", config.get("UserKnownHostsFile", ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"])))
+
+
+def _paths(names: list[str]) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(Path(name).expanduser() for name in names))
+
+
+def _parse_jump(jump: str, name: str) -> _Asked:
+    """Take ``[user@]host[:port]`` or ``ssh://[user@]host[:port]`` apart."""
+    try:
+        parts = urlsplit(jump if "://" in jump else f"ssh://{jump}")
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"cannot use ProxyJump {jump!r}: {error}", host=name) from error
+    host = parts.netloc.rpartition("@")[2]
+    if port is not None:
+        host = host.rpartition(":")[0]
+    host = host.strip("[]")
+    if not host:
+        raise ConfigError(f"cannot use ProxyJump {jump!r}: no host", host=name)
+    return _Asked(name, host, parts.username, port)
+
+
+def _local_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise ConfigError("this account has no name", hint="set LOGNAME, or user in the settings") from error
+
+
+def _text(settings: Mapping[str, Any], key: str) -> str | None:
+    value = settings.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"{key} must be a string, not {value!r}")
+    return value
+
+
+def _whole(settings: Mapping[str, Any], key: str, default: int | None) -> int | None:
+    value = settings.get(key, default)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise ConfigError(f"{key} must be a whole number, not {value!r}")
+    return value
+
+
+def _seconds(settings: Mapping[str, Any], key: str, default: float) -> float:
+    value = settings.get(key, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+        raise ConfigError(f"{key} must be a number of seconds, not {value!r}")
+    return value

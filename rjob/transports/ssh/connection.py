@@ -1,0 +1,363 @@
+"""Owns open SSH connections: logging in, hop by hop, and the commands that run on the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shlex
+import signal
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
+
+import asyncssh
+
+from rjob.errors import AuthenticationFailed, ConfigError, ConnectFailed
+from rjob.transports.base import CHUNK, Chunk, Connection, Process, command_line
+from rjob.transports.ssh.config import HostSettings
+from rjob.transports.ssh.errors import while_connecting, while_in_use, while_starting
+from rjob.transports.ssh.hostkeys import HostKeys
+from rjob.transports.ssh.keys import Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rjob.transports.base import Stream, Target
+
+SESSIONS = 8
+"""Commands at a time on one connection: sshd's MaxSessions is 10 unless somebody changed it."""
+
+_CIPHERS = "^aes128-gcm@openssh.com"  # twice the throughput of the library's first choice
+_BUFFER = 1 << 20
+_PIECE = 1 << 18
+_GOODBYE = 2.0
+
+
+async def open_connection(target: Target, settings: Mapping[str, Any]) -> SSHConnection:
+    """Log in to a host, through its jump hosts, again after failures that may pass.
+
+    Args:
+        target: The machine; it has a host.
+        settings: Its settings.
+
+    Raises:
+        ConfigError: A setting or the SSH configuration is unusable.
+        TransportError: There is no connection.
+    """
+    # In a thread: the configuration may run commands (Match exec) and lie on a slow disk.
+    route = await asyncio.to_thread(lambda: HostSettings.of(target, settings).route())
+    host = route[-1]
+    for attempt in range(host.retries + 1):
+        try:
+            return SSHConnection(host, await _log_in_along(route))
+        except ConnectFailed as error:
+            if not error.transient or attempt == host.retries:
+                raise
+        await _pause(attempt)
+    raise AssertionError("unreachable")
+
+
+async def _pause(attempt: int) -> None:
+    """Wait before another attempt: 0.1 to 0.2 s, doubling; at random, so that a crowd of clients spreads."""
+    await asyncio.sleep(0.2 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
+
+
+async def _log_in_along(route: list[HostSettings]) -> list[asyncssh.SSHClientConnection]:
+    opened: list[asyncssh.SSHClientConnection] = []
+    try:
+        for hop in route:
+            opened.append(await _log_in(hop, opened[-1] if opened else None))
+    except BaseException:
+        await _hang_up(opened)
+        raise
+    return opened
+
+
+async def _log_in(host: HostSettings, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
+    """Log in to one host, over the connection to the one before it if there is one."""
+    loop = asyncio.get_running_loop()
+
+    def prompting(begins: bool) -> None:
+        # The host's time does not run while the user looks for a passphrase.
+        when = None if begins else loop.time() + host.connect_timeout
+        loop.call_soon_threadsafe(deadline.reschedule, when)
+
+    keys, ring = await asyncio.to_thread(lambda: (HostKeys(host, direct=tunnel is None), Keyring(host, prompting)))
+    try:
+        async with asyncio.timeout(host.connect_timeout) as deadline:
+            return await asyncssh.connect(**_options(host, tunnel, keys, ring))
+    except asyncssh.HostKeyNotVerifiable as error:
+        raise keys.reject(str(error)) from error
+    except Exception as error:
+        mapped = while_connecting(error, host)
+        if isinstance(mapped, AuthenticationFailed) and mapped.hint is None:
+            mapped = _explain(mapped, host, ring)
+        raise mapped from error
+    finally:
+        await ring.close()
+
+
+def _options(
+    host: HostSettings, tunnel: asyncssh.SSHClientConnection | None, keys: HostKeys, ring: Keyring
+) -> dict[str, Any]:
+    """What the library is told.  Whatever is not said here it takes from the configuration that was read already."""
+    seed = asyncssh.SSHClientConnectionOptions(config=None, client_keys=None, x509_trusted_certs=None, known_hosts=b"")
+    seed.config = host.config
+    options: dict[str, Any] = {
+        "options": seed,
+        "config": None,
+        "client_factory": lambda: _Client(keys, ring),
+        "host": host.hostname,
+        "port": host.port,
+        "username": host.user,
+        "tunnel": tunnel,
+        "known_hosts": keys.trusted,
+        "server_host_key_algs": keys.algorithms(),
+        "client_keys": None,
+        "gss_host": None,
+        "agent_forwarding": False,
+        "x11_forwarding": False,
+        "request_pty": False,
+        "command": None,
+        "encoding": None,
+        "connect_timeout": None,
+        "login_timeout": 0,
+        "keepalive_interval": host.keepalive,
+        "keepalive_count_max": host.keepalive_count,
+    }
+    if not host.config.get("Ciphers"):
+        options["encryption_algs"] = _CIPHERS
+    proxy = cast("str | None", host.config.get("ProxyCommand"))
+    if proxy and tunnel is None:
+        if any(not letter.isprintable() or letter in "'\"`$;&|<>(){}\\ " for letter in host.hostname + host.user):
+            raise ConfigError("a host or user name with characters that ProxyCommand must not see", host=host.name)
+        options["proxy_command"] = ["/bin/sh", "-c", f"exec {proxy}"]  # as OpenSSH runs it; the library uses no shell
+    return options
+
+
+def _explain(error: AuthenticationFailed, host: HostSettings, ring: Keyring) -> AuthenticationFailed:
+    """Say what was tried, and what to do."""
+    tried = f"tried {', '.join(ring.offered)}" if ring.offered else "there is no key to try"
+    if ring.skipped:
+        hint = f"{ring.skipped[0]} has a passphrase: ssh-add {shlex.quote(str(ring.skipped[0]))}"
+    else:
+        port = "" if host.port == 22 else f"-p {host.port} "
+        hint = f"ssh-copy-id {port}{host.user}@{host.hostname}, or name a key with identity_file"
+    return AuthenticationFailed(f"{error.message} ({tried})", hint=hint, host=host.name)
+
+
+class _Client(asyncssh.SSHClient):
+    """What the library asks while it logs in."""
+
+    def __init__(self, keys: HostKeys, ring: Keyring) -> None:
+        self._keys = keys
+        self._ring = ring
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        return self._keys.judge(key)
+
+    def begin_auth(self, username: str) -> None:
+        self._keys.remember()
+
+    async def public_key_auth_requested(self) -> Sequence[asyncssh.SSHKeyPair]:
+        return await self._ring.next()
+
+
+class SSHConnection(Connection):
+    """A connection to one host, with those to its jump hosts below it.
+
+    At most :data:`SESSIONS` commands run at a time; :meth:`run` waits for one of them to end before it starts another.
+    """
+
+    def __init__(self, host: HostSettings, connections: list[asyncssh.SSHClientConnection]) -> None:
+        self._host = host
+        self._connections = connections
+        self._places = asyncio.Semaphore(SESSIONS)
+
+    async def run(self, argv: Sequence[str]) -> Process:
+        """Start a command; see :meth:`Connection.run`."""
+        line = command_line(argv)
+        await self._places.acquire()
+        try:
+            session = await self._start(line)
+        except BaseException:
+            self._places.release()
+            raise
+        session.when_closed(self._places.release)
+        return SSHProcess(self._host, self._connections[-1], session)
+
+    async def _start(self, line: str) -> _Session:
+        """Open a session, again while the host is full: nothing was started then."""
+        connection = self._connections[-1]
+        attempt = 0
+        while True:
+            try:
+                _, session = await connection.create_session(_Session, line)
+                return cast("_Session", session)
+            except (asyncssh.Error, OSError) as error:
+                if connection.is_closed() or not isinstance(error, asyncssh.ChannelOpenError):
+                    raise while_in_use(error, self._host) from error
+                full = error.code in (asyncssh.OPEN_CONNECT_FAILED, asyncssh.OPEN_RESOURCE_SHORTAGE)
+                if not full or attempt == self._host.retries:
+                    raise while_starting(error, self._host) from error
+            await _pause(attempt)
+            attempt += 1
+
+    async def close(self) -> None:
+        """Close the connection and what still runs through it."""
+        await _hang_up(self._connections)
+
+
+async def _hang_up(connections: list[asyncssh.SSHClientConnection]) -> None:
+    """Close the connections, the outermost last."""
+    for connection in reversed(connections):
+        connection.close()
+        try:
+            async with asyncio.timeout(_GOODBYE):
+                await connection.wait_closed()
+        except (TimeoutError, OSError, asyncssh.Error):
+            connection.abort()
+
+
+class _Session(asyncssh.SSHClientSession[bytes]):
+    """The events of one command, kept until they are asked for."""
+
+    def __init__(self) -> None:
+        self._ended: Callable[[], None] | None = None
+        self._chunks: deque[Chunk] = deque()
+        self._buffered = 0
+        self._paused = False
+        self._changed = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.channel: asyncssh.SSHClientChannel[bytes]
+        self.at_end = False
+        self.closed = False
+        self.error: Exception | None = None
+        self.status: int | None = None
+
+    def when_closed(self, call: Callable[[], None]) -> None:
+        """Call once the session is over, at once if it is."""
+        if self.closed:
+            call()
+        else:
+            self._ended = call
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self.channel = chan
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        stream: Stream = "err" if datatype == asyncssh.EXTENDED_DATA_STDERR else "out"
+        self._chunks.append(Chunk(stream, data))
+        self._buffered += len(data)
+        if self._buffered > _BUFFER and not self._paused:
+            self._paused = True
+            self.channel.pause_reading()
+        self._changed.set()
+
+    def eof_received(self) -> bool:
+        self.at_end = True
+        self._changed.set()
+        return True  # a command that has said everything may still be listening
+
+    def exit_status_received(self, status: int) -> None:
+        self.status = status
+        self._changed.set()
+
+    def exit_signal_received(self, signal_name: str, core_dumped: bool, msg: str, lang: str) -> None:
+        number = getattr(signal, f"SIG{signal_name}", None)
+        self.status = 128 + number if number is not None else 255
+        self._changed.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.error = exc
+        self.at_end = self.closed = True
+        self._changed.set()
+        self._writable.set()
+        if self._ended is not None:
+            self._ended()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    async def until_writable(self) -> None:
+        """Wait until the command takes more, or never will."""
+        await self._writable.wait()
+
+    async def change(self) -> None:
+        """Wait for the next event."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def take(self, size: int) -> Chunk | None:
+        """The bytes at hand: packets of one stream put together up to about a size; None when there are none."""
+        if not self._chunks:
+            return None
+        stream, data = self._chunks.popleft()
+        if self._chunks and len(data) < size:
+            parts, length = [data], len(data)
+            while self._chunks and self._chunks[0].stream == stream and length < size:
+                parts.append(self._chunks.popleft().data)
+                length += len(parts[-1])
+            data = b"".join(parts)
+        self._buffered -= len(data)
+        if self._paused and self._buffered <= _BUFFER // 2:
+            self._paused = False
+            self.channel.resume_reading()
+        return Chunk(stream, data)
+
+
+class SSHProcess(Process):
+    """One command in its SSH session; made by :meth:`SSHConnection.run`."""
+
+    def __init__(self, host: HostSettings, connection: asyncssh.SSHClientConnection, session: _Session) -> None:
+        self._host = host
+        self._connection = connection
+        self._session = session
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes to the command's standard input; see :meth:`Process.write`."""
+        for start in range(0, len(data), _PIECE):
+            if self._session.channel.is_closing():
+                break
+            self._session.channel.write(data[start : start + _PIECE])
+            await self._session.until_writable()
+        if self._lost():
+            raise while_in_use(self._session.error, self._host)
+
+    async def write_eof(self) -> None:
+        """End the command's standard input."""
+        with contextlib.suppress(OSError):
+            self._session.channel.write_eof()
+
+    async def read(self, size: int = CHUNK) -> Chunk | None:
+        """Wait for bytes of either stream; see :meth:`Process.read`."""
+        while (chunk := self._session.take(size)) is None:
+            if self._lost():
+                raise while_in_use(self._session.error, self._host)
+            if self._session.at_end:
+                return None
+            await self._session.change()
+        return chunk
+
+    async def wait(self) -> int | None:
+        """The command's exit status; see :meth:`Process.wait`."""
+        while self._session.status is None and not self._session.closed:
+            await self._session.change()
+        if self._lost():
+            raise while_in_use(self._session.error, self._host)
+        return self._session.status
+
+    async def close(self) -> None:
+        """Let go of the command: both its streams end, what it still says is dropped."""
+        self._session.channel.abort()
+
+    def _lost(self) -> bool:
+        """Whether the connection broke before the command was over, rather than the host closing the session."""
+        session = self._session
+        if not session.closed or session.status is not None:
+            return False
+        return session.error is not None or self._connection.is_closed()
