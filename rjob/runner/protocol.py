@@ -16,7 +16,6 @@ operations with their lines and replies; :data:`OPERATIONS` holds their names, a
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from typing import NamedTuple
 
 from rjob.errors import OwnerError, ProtocolError
@@ -82,9 +81,17 @@ _KEEP = (
 )
 
 
+_POSIX = "job owner lock journal start select facts output watch signals upkeep serve".split()
+
+
 def posix_runner() -> Runner:
-    """The runner for POSIX machines."""
-    script = files(__package__).joinpath("posix.sh").read_bytes()
+    """The runner for POSIX machines: the parts in ``posix/``, one behind the other."""
+    folder = os.path.join(os.path.dirname(__file__), "posix")
+    parts = []
+    for part in _POSIX:
+        with open(os.path.join(folder, part + ".sh"), "rb") as file:
+            parts.append(file.read())
+    script = b"\n".join(parts)
     return Runner("posix-" + blake2b(script, digest_size=16).hexdigest(), script)
 
 

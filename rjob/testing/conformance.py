@@ -10,6 +10,8 @@ Subclass it, give it your transport, and run pytest (with pytest-asyncio)::
 The machine needs ``sh``, ``cat``, ``head``, ``sleep``, ``od`` and ``wc``.
 """
 
+# ruff: noqa: D102  (a test's name says what it is about)
+
 from __future__ import annotations
 
 import asyncio

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import shlex
 import signal
+import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
@@ -62,18 +64,59 @@ async def _pause(attempt: int) -> None:
     await asyncio.sleep(0.2 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
 
 
-async def _log_in_along(route: list[HostSettings]) -> list[asyncssh.SSHClientConnection]:
-    opened: list[asyncssh.SSHClientConnection] = []
+class _Chain:
+    """Open connections, each inside the one before it, and the proxy command below the first."""
+
+    def __init__(self) -> None:
+        self.connections: list[asyncssh.SSHClientConnection] = []
+        self.proxy: asyncio.subprocess.Process | None = None
+
+    @property
+    def last(self) -> asyncssh.SSHClientConnection | None:
+        """The connection to the farthest host so far."""
+        return self.connections[-1] if self.connections else None
+
+    async def call_proxy(self, host: HostSettings, command: str) -> socket.socket:
+        """Start a proxy command and return its other end.
+
+        The library would do it without a shell, and take what the command says on stderr for the host's words.
+        """
+        if re.search(r"[^\w.:%@+-]", host.hostname + host.user):
+            raise ConfigError("a host or user name with characters that ProxyCommand must not see", host=host.name)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.proxy = await asyncio.create_subprocess_exec(
+                "/bin/sh", "-c", f"exec {command}", stdin=theirs, stdout=theirs, start_new_session=True
+            )
+        return ours
+
+    async def close(self) -> None:
+        """Close everything, the outermost last."""
+        for connection in reversed(self.connections):
+            connection.close()
+            try:
+                async with asyncio.timeout(_GOODBYE):
+                    await connection.wait_closed()
+            except (TimeoutError, OSError, asyncssh.Error):
+                connection.abort()
+        if self.proxy is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.proxy.kill()
+            await self.proxy.wait()
+
+
+async def _log_in_along(route: list[HostSettings]) -> _Chain:
+    chain = _Chain()
     try:
         for hop in route:
-            opened.append(await _log_in(hop, opened[-1] if opened else None))
+            chain.connections.append(await _log_in(hop, chain))
     except BaseException:
-        await _hang_up(opened)
+        await chain.close()
         raise
-    return opened
+    return chain
 
 
-async def _log_in(host: HostSettings, tunnel: asyncssh.SSHClientConnection | None) -> asyncssh.SSHClientConnection:
+async def _log_in(host: HostSettings, chain: _Chain) -> asyncssh.SSHClientConnection:
     """Log in to one host, over the connection to the one before it if there is one."""
     loop = asyncio.get_running_loop()
 
@@ -82,10 +125,16 @@ async def _log_in(host: HostSettings, tunnel: asyncssh.SSHClientConnection | Non
         when = None if begins else loop.time() + host.connect_timeout
         loop.call_soon_threadsafe(deadline.reschedule, when)
 
-    keys, ring = await asyncio.to_thread(lambda: (HostKeys(host, direct=tunnel is None), Keyring(host, prompting)))
+    keys, ring = await asyncio.to_thread(lambda: (HostKeys(host, direct=chain.last is None), Keyring(host, prompting)))
     try:
         async with asyncio.timeout(host.connect_timeout) as deadline:
-            return await asyncssh.connect(**_options(host, tunnel, keys, ring))
+            options = _options(host, keys, ring)
+            proxy = cast("str | None", host.config.get("ProxyCommand"))
+            if chain.last is not None:
+                options["tunnel"] = chain.last
+            elif proxy:
+                options["sock"] = await chain.call_proxy(host, proxy)
+            return await asyncssh.connect(**options)
     except asyncssh.HostKeyNotVerifiable as error:
         raise keys.reject(str(error)) from error
     except Exception as error:
@@ -97,9 +146,7 @@ async def _log_in(host: HostSettings, tunnel: asyncssh.SSHClientConnection | Non
         await ring.close()
 
 
-def _options(
-    host: HostSettings, tunnel: asyncssh.SSHClientConnection | None, keys: HostKeys, ring: Keyring
-) -> dict[str, Any]:
+def _options(host: HostSettings, keys: HostKeys, ring: Keyring) -> dict[str, Any]:
     """What the library is told.  Whatever is not said here it takes from the configuration that was read already."""
     seed = asyncssh.SSHClientConnectionOptions(config=None, client_keys=None, x509_trusted_certs=None, known_hosts=b"")
     seed.config = host.config
@@ -110,7 +157,8 @@ def _options(
         "host": host.hostname,
         "port": host.port,
         "username": host.user,
-        "tunnel": tunnel,
+        "tunnel": None,
+        "proxy_command": None,
         "known_hosts": keys.trusted,
         "server_host_key_algs": keys.algorithms(),
         "client_keys": None,
@@ -127,11 +175,6 @@ def _options(
     }
     if not host.config.get("Ciphers"):
         options["encryption_algs"] = _CIPHERS
-    proxy = cast("str | None", host.config.get("ProxyCommand"))
-    if proxy and tunnel is None:
-        if any(not letter.isprintable() or letter in "'\"`$;&|<>(){}\\ " for letter in host.hostname + host.user):
-            raise ConfigError("a host or user name with characters that ProxyCommand must not see", host=host.name)
-        options["proxy_command"] = ["/bin/sh", "-c", f"exec {proxy}"]  # as OpenSSH runs it; the library uses no shell
     return options
 
 
@@ -169,9 +212,10 @@ class SSHConnection(Connection):
     At most :data:`SESSIONS` commands run at a time; :meth:`run` waits for one of them to end before it starts another.
     """
 
-    def __init__(self, host: HostSettings, connections: list[asyncssh.SSHClientConnection]) -> None:
+    def __init__(self, host: HostSettings, chain: _Chain) -> None:
         self._host = host
-        self._connections = connections
+        self._chain = chain
+        self._connection = chain.connections[-1]
         self._places = asyncio.Semaphore(SESSIONS)
 
     async def run(self, argv: Sequence[str]) -> Process:
@@ -184,18 +228,17 @@ class SSHConnection(Connection):
             self._places.release()
             raise
         session.when_closed(self._places.release)
-        return SSHProcess(self._host, self._connections[-1], session)
+        return SSHProcess(self._host, self._connection, session)
 
     async def _start(self, line: str) -> _Session:
         """Open a session, again while the host is full: nothing was started then."""
-        connection = self._connections[-1]
         attempt = 0
         while True:
             try:
-                _, session = await connection.create_session(_Session, line)
+                _, session = await self._connection.create_session(_Session, line)
                 return cast("_Session", session)
             except (asyncssh.Error, OSError) as error:
-                if connection.is_closed() or not isinstance(error, asyncssh.ChannelOpenError):
+                if self._connection.is_closed() or not isinstance(error, asyncssh.ChannelOpenError):
                     raise while_in_use(error, self._host) from error
                 full = error.code in (asyncssh.OPEN_CONNECT_FAILED, asyncssh.OPEN_RESOURCE_SHORTAGE)
                 if not full or attempt == self._host.retries:
@@ -205,18 +248,7 @@ class SSHConnection(Connection):
 
     async def close(self) -> None:
         """Close the connection and what still runs through it."""
-        await _hang_up(self._connections)
-
-
-async def _hang_up(connections: list[asyncssh.SSHClientConnection]) -> None:
-    """Close the connections, the outermost last."""
-    for connection in reversed(connections):
-        connection.close()
-        try:
-            async with asyncio.timeout(_GOODBYE):
-                await connection.wait_closed()
-        except (TimeoutError, OSError, asyncssh.Error):
-            connection.abort()
+        await self._chain.close()
 
 
 class _Session(asyncssh.SSHClientSession[bytes]):

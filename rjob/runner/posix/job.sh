@@ -1,0 +1,143 @@
+# The POSIX runner: reads and writes the files of jobs on one machine and handles their processes.  It tells facts;
+# what they mean is decided elsewhere.  protocol.py describes the operations, docs/explanation/runner.md the reasons.
+#
+# Run as
+#   . FILE MARKER              by the bootstrap: serve one request from stdin, reply on stdout
+#   sh FILE supervise|become|ended|expire JOB …     the life of one job
+#   sh FILE host get|tail|stop …                    for people on the machine
+#
+# Every name begins with rj_, so that no variable of the caller's environment, which the job inherits, is touched.
+# A shell reads a script command by command: the supervisor below never parses, and so never holds in memory, the rest.
+
+# Facts of process $1: rj_state, rj_start (when it began, in whatever unit the system has), rj_sid.  Fails if there is none.
+rj_proc() {
+	rj_state='' rj_start='' rj_sid=''
+	if [ -r "/proc/$$/stat" ]; then
+		rj_line=''
+		{ while IFS= read -r rj_part; do rj_line="$rj_line $rj_part"; done <"/proc/$1/stat"; } 2>/dev/null
+		[ "$rj_line" ] || return 1
+		# The name may hold blanks and parentheses: what counts begins after the last one.
+		# shellcheck disable=SC2086
+		set -- ${rj_line##*") "}
+		rj_state=$1 rj_sid=$4 rj_start=${20}
+	elif rj_line=$(LC_ALL=C TZ=UTC0 ps -o stat= -o lstart= -p "$1" 2>/dev/null) && [ "$rj_line" ]; then
+		rj_sid=$1
+		# shellcheck disable=SC2086
+		set -- $rj_line
+		rj_state=$1 rj_start=$2_$3_$4_$5_$6
+	else
+		# Neither /proc nor ps: a living pid is all that can be known.
+		kill -0 "$1" 2>/dev/null || return 1
+		rj_state='?' rj_start=- rj_sid=$1
+	fi
+}
+
+# Which boot of the machine this is: rj_boot.
+rj_read_boot() {
+	rj_boot=''
+	{ IFS= read -r rj_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null ||
+		rj_boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null) ||
+		rj_boot=$(sysctl -n kern.boottime 2>/dev/null | tr -cd '0-9,')
+	rj_boot=${rj_boot:--}
+}
+
+if [ "${1-}" = supervise ]; then
+	# supervise JOB UMASK RUNG TOOL BEGIN: run the job's command once and record how it ended.
+	# A handler, not "ignore": the command must not inherit it.
+	trap : HUP INT TERM
+	umask 077
+	cd /
+	rj_job=$2
+	rj_proc $$
+	rj_read_boot
+	# The claim: whoever creates the file runs the job.  It is complete or absent but for an instant.
+	set -C
+	{ printf '%s\n' "$$ ${rj_start:--} $rj_boot $4 $6" >"$rj_job/identity"; } 2>/dev/null || exit 0
+	set +C
+	rj_watch=''
+	if [ -s "$rj_job/limit" ]; then
+		IFS= read -r rj_limit <"$rj_job/limit"
+		(
+			# The command waits for nothing of this: end the sleep with the watcher.
+			trap 'kill "$rj_sleep" 2>/dev/null; exit' TERM
+			exec >/dev/null
+			sleep "$rj_limit" &
+			rj_sleep=$!
+			wait "$rj_sleep" && exec sh "$0" expire "$rj_job"
+		) &
+		rj_watch=$!
+	fi
+	sh "$0" become "$rj_job" "$3" "$4" "$5"
+	rj_status=$?
+	# 128+n cannot be told from a command's own status, but ksh93 and yash know better.
+	rj_signal=-
+	if [ "$rj_status" -gt 384 ]; then
+		rj_signal=$((rj_status - 384)) rj_status=$((rj_status - 256))
+	elif [ "$rj_status" -gt 256 ]; then
+		rj_signal=$((rj_status - 256)) rj_status=$((rj_status - 128))
+	fi
+	[ -z "$rj_watch" ] || kill "$rj_watch" 2>/dev/null
+	rj_record=$(printf '%-63s' "1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)")
+	# The file's blocks were taken when the job was made, so a full disk cannot keep the truth out, nor half of it in.
+	rj_tries=0
+	until { printf '%s\n' "$rj_record" 1<>"$rj_job/exit.new" && mv -f "$rj_job/exit.new" "$rj_job/exit"; } 2>/dev/null; do
+		rj_tries=$((rj_tries + 1))
+		[ "$rj_tries" -lt 60 ] && [ -d "$rj_job" ] || exit 1
+		sleep 1
+	done
+	exec sh "$0" ended "$rj_job" >/dev/null
+fi
+
+if [ "${1-}" = become ]; then
+	# become JOB UMASK RUNG TOOL: turn this process into the job's command, the leader of a session of its own.
+	rj_job=$2 rj_umask=$3 rj_rung=$4 rj_tool=$5
+	rj_proc $$
+	RJOB_INSTANCE=${rj_job##*/}
+	IFS= read -r RJOB_ID <"$rj_job/id"
+	export RJOB_INSTANCE RJOB_ID
+	unset RJOB_SUPERVISES OLDPWD
+	if ! { printf '%s\n' "$$ ${rj_start:--}" >"$rj_job/main"; } 2>/dev/null; then
+		echo "no space left to start in" >"$rj_job/error"
+		exit 126
+	fi
+	echo started
+	rj_dir='' rj_merge='' rj_login='' rj_line='' rj_home_shell=${SHELL:-/bin/sh}
+	. "$rj_job/spec"
+	if [ -e "$rj_job/stdin" ]; then exec <"$rj_job/stdin"; fi
+	if [ "$rj_merge" ]; then exec >>"$rj_job/out" 2>&1; else exec >>"$rj_job/out" 2>>"$rj_job/err"; fi
+	if ! cd -- "${rj_dir:-${HOME:-/}}" 2>/dev/null; then
+		printf 'cannot change to the directory %s\n' "${rj_dir:-${HOME:-/}}" >"$rj_job/error"
+		exit 126
+	fi
+	umask "$rj_umask"
+	if [ "$rj_login" ]; then
+		case ${rj_home_shell##*/} in
+		csh | tcsh) rj_own='if (-r ~/.login) source ~/.login; exec $argv:q' rj_flag=-c rj_name='' ;;
+		fish) rj_own='exec $argv' rj_flag=-lc rj_name='' ;;
+		*) rj_own='exec "$@"' rj_flag=-lc rj_name=rjob ;;
+		esac
+		if [ "$rj_line" ]; then
+			[ "$rj_flag" != -c ] || rj_line="if (-r ~/.login) source ~/.login; $rj_line"
+			set -- "$rj_home_shell" "$rj_flag" "$rj_line"
+		else
+			set -- "$rj_home_shell" "$rj_flag" "$rj_own" ${rj_name:+"$rj_name"} "$@"
+		fi
+	fi
+	case $rj_rung in
+	setsid) exec "$rj_tool" -- "$@" ;;
+	perl) exec "$rj_tool" -e 'use POSIX (); POSIX::setsid(); exec { $ARGV[0] } @ARGV;
+		my $status = $!{ENOENT} ? 127 : 126; print STDERR "$ARGV[0]: $!\n"; exit $status' -- "$@" ;;
+	python3) exec "$rj_tool" -c 'import os, sys
+os.setsid()
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    print(sys.argv[1] + ": " + error.strerror, file=sys.stderr)
+    sys.exit(127 if isinstance(error, FileNotFoundError) else 126)' "$@" ;;
+	*)
+		# env runs no builtin or function of some shell's, but takes a word with "=" for a setting.
+		case $1 in *=*) exec "$@" ;; *) exec env -- "$@" ;; esac
+		;;
+	esac
+	exit 126
+fi

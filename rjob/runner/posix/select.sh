@@ -1,0 +1,87 @@
+# Which jobs a selector names.
+
+# A selector becomes the jobs that it names, in rj_found.
+rj_select() {
+	rj_found=''
+	# shellcheck disable=SC2086
+	set -- $1
+	rj_kind=${1-}
+	[ $# -eq 0 ] || shift
+	case $rj_kind in
+	id) rj_by_id "$1" ;;
+	range)
+		rj_n=$1
+		[ "$2" -lt "$rj_next" ] || set -- "$1" "$((rj_next - 1))"
+		while [ "$rj_n" -le "$2" ]; do
+			rj_by_id "$rj_n"
+			rj_n=$((rj_n + 1))
+		done
+		;;
+	instance)
+		for rj_file in "$rj_owner/jobs/$1"*; do
+			[ ! -d "$rj_file" ] || rj_found="$rj_found ${rj_file##*/}"
+		done
+		;;
+	all)
+		for rj_file in "$rj_owner"/jobs/*-*; do
+			[ ! -d "$rj_file" ] || rj_found="$rj_found ${rj_file##*/}"
+		done
+		;;
+	live)
+		for rj_file in "$rj_owner"/live/[0-9]*; do
+			[ ! -e "$rj_file" ] || rj_by_id "${rj_file##*/}"
+		done
+		;;
+	newest) rj_newest "$1" "${2-}" ;;
+	name)
+		# Newest first; the line of a job that is gone leads nowhere.
+		for rj_n in $(LC_ALL=C grep -F -e "$1" "$rj_owner/registry.jsonl" 2>/dev/null |
+			sed -n 's/^{"v":[0-9]*,"event":"start","id":\([0-9]\{1,15\}\),.*/\1/p' | sort -rn); do
+			rj_by_id "$rj_n"
+			[ -z "$rj_found" ] || break
+		done
+		;;
+	esac
+}
+
+# Tell what selector $1 names; add to rj_all what is not there yet.
+rj_select_more() {
+	rj_select "$1"
+	printf 'selected%s\n' "$rj_found"
+	if [ -z "$rj_all" ]; then
+		rj_all=$rj_found
+		return
+	fi
+	for rj_uuid in $rj_found; do
+		case $rj_all in *"$rj_uuid"*) ;; *) rj_all="$rj_all $rj_uuid" ;; esac
+	done
+}
+
+rj_by_id() {
+	rj_uuid=''
+	{ IFS= read -r rj_uuid <"$rj_owner/ids/$1"; } 2>/dev/null || return 0
+	case $rj_uuid in '' | *[!0-9a-f-]*) return 0 ;; esac
+	[ ! -d "$rj_owner/jobs/$rj_uuid" ] || rj_found="$rj_found $rj_uuid"
+}
+
+# The $1 newest jobs, of those that are not listed as unfinished unless $2 is given.
+rj_newest() {
+	rj_n=$((rj_next - 1)) rj_left=$1 rj_gaps=0
+	while [ "$rj_n" -gt 0 ] && [ "$rj_left" -gt 0 ]; do
+		if [ -e "$rj_owner/ids/$rj_n" ]; then
+			if [ "${2-}" ] || [ ! -e "$rj_owner/live/$rj_n" ]; then
+				rj_was=$rj_found
+				rj_by_id "$rj_n"
+				[ "$rj_was" = "$rj_found" ] || rj_left=$((rj_left - 1))
+			fi
+		elif [ "$rj_gaps" -ge 1000 ]; then
+			# Too many were removed to go on counting down.
+			rj_gaps=0
+			rj_n=$(for rj_file in "$rj_owner"/ids/[0-9]*; do printf '%s\n' "${rj_file##*/}"; done |
+				awk -v n="$rj_n" '$1 + 0 < n + 0 && $1 + 0 > m { m = $1 + 0 } END { print m + 1 }')
+		else
+			rj_gaps=$((rj_gaps + 1))
+		fi
+		rj_n=$((rj_n - 1))
+	done
+}

@@ -1,0 +1,93 @@
+# The modes: one request, the end of a job, people on the machine.  This part comes last.
+
+rj_host_get() {
+	rj_read_next
+	rj_select live
+	rj_all=$rj_found
+	rj_found=''
+	rj_newest 20
+	[ "$rj_all$rj_found" ] || { echo 'no jobs'; return; }
+	for rj_uuid in $rj_all $rj_found; do
+		IFS= read -r rj_id <"$rj_owner/jobs/$rj_uuid/id"
+		rj_text="exit $(awk '{ print $2 }' "$rj_owner/jobs/$rj_uuid/exit" 2>/dev/null)"
+		if [ "$rj_text" = 'exit ' ]; then
+			rj_text=running
+			rj_round=19
+			! rj_over "$rj_uuid" || rj_text=lost
+		fi
+		printf '%6s  %-10s  %s\n' "$rj_id" "$rj_text" \
+			"$(sed -n 's/^.*"command":"\(\([^"\\]\|\\.\)*\)".*$/\1/p' "$rj_owner/jobs/$rj_uuid/start" | cut -c 1-100)"
+	done | sort -n
+}
+
+# get | tail ID | stop ID: for whoever is on the machine without rjob.
+rj_host() {
+	rj_home=${rj_self%/runner/*} rj_marker=host
+	rj_read_machine
+	rj_read_next
+	case ${2-} in '' | *[!0-9]*) rj_found='' ;; *) rj_select "id $2" ;; esac
+	rj_uuid=${rj_found# }
+	case ${1-}:$rj_uuid in
+	get:*) rj_host_get ;;
+	tail:?*) exec tail -n 20 -f "$rj_owner/jobs/$rj_uuid/out" "$rj_owner/jobs/$rj_uuid/err" ;;
+	stop:?*) rj_op_stop TERM 100 stop "$rj_uuid" ;;
+	tail: | stop:)
+		echo "rjob: no job ${2:-given}" >&2
+		exit 1
+		;;
+	*)
+		echo 'usage: rjob get | rjob tail ID | rjob stop ID' >&2
+		exit 2
+		;;
+	esac
+}
+
+# One request: "OP LINES SIZE", as many lines, as many bytes.
+rj_serve() {
+	rj_marker=$1
+	rj_umask=$(umask)
+	umask 077
+	printf '%s begin\n' "$rj_marker"
+	IFS=' ' read -r rj_op rj_count rj_size || rj_fail cut "the request ended early"
+	case $rj_count$rj_size in '' | *[!0-9]*) rj_fail cut "the request is broken" ;; esac
+	set --
+	while [ "$rj_count" -gt 0 ]; do
+		IFS= read -r rj_value || rj_fail cut "the request ended early"
+		set -- "$@" "$rj_value"
+		rj_count=$((rj_count - 1))
+	done
+	IFS=' ' read -r rj_value || rj_fail cut "the request ended early"
+	[ "$rj_value" = go ] || rj_fail cut "the request is broken"
+	if [ -e "$rj_home" ] && [ ! -O "$rj_home" ]; then rj_fail foreign "$rj_home"; fi
+	rj_read_machine
+	if [ -h "$rj_owner" ] || { [ -e "$rj_owner" ] && [ ! -O "$rj_owner" ]; }; then rj_fail foreign "$rj_owner"; fi
+	case $rj_op in
+	start | facts | read | received | file | follow | wait | signal | tree | stop | conclude | remove | compact | rebuild | info)
+		"rj_op_$rj_op" "$@"
+		;;
+	*) rj_fail unknown-operation "$rj_op" ;;
+	esac
+	printf '%s end\n' "$rj_marker"
+}
+
+rj_read_boot
+case ${1-} in
+ended | expire)
+	umask 077
+	rj_marker=$1 rj_self=$0 rj_owner=${2%/jobs/*}
+	if [ "$1" = ended ]; then
+		rj_lock
+		rj_settle "${2##*/}"
+		rj_unlock
+	else
+		rj_op_stop TERM 100 expired "${2##*/}"
+	fi
+	;;
+host)
+	umask 077
+	rj_self=$0
+	shift
+	rj_host "$@"
+	;;
+*) rj_serve "$@" ;;
+esac

@@ -1,0 +1,179 @@
+# op: start.  Commit and launch jobs.
+
+# The files of a request: parts of known sizes, one behind the other.  Nothing is done before all of it is there.
+rj_stage() { # SIZE
+	rj_new=$rj_owner/new/$rj_marker
+	mkdir -p "$rj_new" 2>/dev/null || rj_fail read-only "$rj_owner"
+	cat >"$rj_new/body" 2>/dev/null || { rm -rf "$rj_new"; rj_fail no-space "$rj_owner"; }
+	if [ "$(($(wc -c <"$rj_new/body")))" -ne "$1" ]; then
+		rm -rf "$rj_new"
+		rj_fail cut "the request ended early"
+	fi
+}
+
+# UUID COPY PARTS…: lay out a job's folder in $rj_new from the body, or from job COPY's.
+rj_lay_out() {
+	rj_dir=$rj_new/$1
+	mkdir "$rj_dir"
+	if [ "$2" != - ]; then
+		for rj_file in spec job.json script stdin limit; do
+			[ ! -e "$rj_owner/jobs/$2/$rj_file" ] || cp "$rj_owner/jobs/$2/$rj_file" "$rj_dir/$rj_file" || return 1
+		done
+		[ -e "$rj_dir/spec" ] || return 1
+	fi
+	shift 2
+	while [ $# -gt 1 ]; do
+		if [ "$rj_at" -eq 0 ] && [ "$2" -eq "$rj_size" ]; then
+			mv "$rj_new/body" "$rj_dir/$1"
+		else
+			tail -c "+$((rj_at + 1))" "$rj_new/body" | head -c "$2" >"$rj_dir/$1"
+			[ "$(($(wc -c <"$rj_dir/$1")))" -eq "$2" ] || return 1
+		fi
+		rj_at=$((rj_at + $2))
+		shift 2
+	done
+	[ ! -e "$rj_dir/script" ] || chmod 700 "$rj_dir/script"
+	: >"$rj_dir/out" && : >"$rj_dir/err" && printf '%-63s\n' '' >"$rj_dir/exit.new"
+}
+
+rj_make_owner() {
+	[ -d "$rj_owner/live" ] || mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" 2>/dev/null ||
+		rj_fail read-only "$rj_owner"
+	rj_read_host
+	rj_word=''
+	{ IFS= read -r rj_word <"$rj_owner/host"; } 2>/dev/null
+	[ "$rj_word" = "$rj_host" ] || printf '%s\n' "$rj_host" >"$rj_owner/host"
+	rj_word=''
+	{ { read -r rj_word; IFS= read -r rj_word; } <"$rj_home/rjob"; } 2>/dev/null
+	rj_line="exec sh \"\${0%/*}/runner/${rj_self##*/}\" host \"\$@\""
+	[ "$rj_word" = "$rj_line" ] ||
+		{ printf '%s\n' '#!/bin/sh' "$rj_line" >"$rj_home/rjob.$$" && chmod 700 "$rj_home/rjob.$$" && mv -f "$rj_home/rjob.$$" "$rj_home/rjob"; }
+}
+
+# COUNT, then for each job its UUID, COPY, PARTS, LIMIT, the rest of its start line, SECRETS and those lines.
+rj_op_start() {
+	rj_make_owner
+	rj_stage "$rj_size"
+	rj_at=0 rj_jobs='' rj_count=$1
+	rj_read_now
+	shift
+	while [ "$rj_count" -gt 0 ]; do
+		rj_jobs="$rj_jobs $1"
+		# shellcheck disable=SC2086
+		rj_lay_out "$1" "$2" $3 || { rm -rf "$rj_new"; rj_fail no-space "$rj_owner"; }
+		[ -z "$4" ] || printf '%s\n' "$4" >"$rj_new/$1/limit"
+		printf '%s\n' "$5" >"$rj_new/$1/start"
+		rj_secrets=$6
+		shift 6
+		while [ "$rj_secrets" -gt 0 ]; do
+			rj_unescape "${1#*=}"
+			export "${1%%=*}=$rj_plain"
+			rj_secrets=$((rj_secrets - 1))
+			shift
+		done
+		rj_count=$((rj_count - 1))
+	done
+	rj_lock
+	rj_commit
+	rj_unlock
+	rm -rf "$rj_new"
+	rj_pick_rung
+	for rj_uuid in $rj_jobs; do
+		IFS= read -r rj_id <"$rj_owner/jobs/$rj_uuid/id"
+		printf 'job %s %s\n' "$rj_uuid" "$rj_id"
+		rj_launch "$rj_uuid"
+	done
+}
+
+# Newlines and percent signs travel as %0A and %25.  Nothing but expansions: the value may be secret: rj_plain.
+rj_unescape() {
+	rj_rest=$1 rj_plain=''
+	while :; do
+		case $rj_rest in
+		*%*) ;;
+		*) break ;;
+		esac
+		rj_plain=$rj_plain${rj_rest%%%*}
+		rj_rest=${rj_rest#*%}
+		case $rj_rest in
+		0A*) rj_plain="$rj_plain
+" ;;
+		25*) rj_plain="$rj_plain%" ;;
+		esac
+		rj_rest=${rj_rest#??}
+	done
+	rj_plain=$rj_plain$rj_rest
+}
+
+# With the lock: give every staged job that is not there yet its number, move it in, journal it.
+rj_commit() {
+	rj_read_next
+	rj_lines='' rj_moves='' rj_first=$rj_next
+	for rj_uuid in $rj_jobs; do
+		[ ! -d "$rj_owner/jobs/$rj_uuid" ] || continue
+		rj_dir=$rj_new/$rj_uuid
+		IFS= read -r rj_line <"$rj_dir/start"
+		rj_line='{"v":1,"event":"start","id":'$rj_next',"instance":"'$rj_uuid'","time":"'$rj_now'",'$rj_line
+		{ printf '%s\n' "$rj_line" >"$rj_dir/start" && printf '%s\n' "$rj_next" >"$rj_dir/id"; } 2>/dev/null || rj_full
+		rj_lines="$rj_lines$rj_line
+" rj_moves="$rj_moves $rj_uuid"
+		rj_next=$((rj_next + 1))
+	done
+	[ "$rj_moves" ] || return 0
+	# The number is spent before anything bears it.
+	{ rj_write_next && rj_intend "${rj_lines%?}"; } 2>/dev/null || rj_full
+	for rj_uuid in $rj_moves; do
+		{ printf '%s\n' "$rj_uuid" >"$rj_owner/ids/$rj_first" && printf '%s\n' "$rj_uuid" >"$rj_owner/live/$rj_first"; } 2>/dev/null || rj_full
+		mv "$rj_new/$rj_uuid" "$rj_owner/jobs/$rj_uuid" || rj_full
+		rj_first=$((rj_first + 1))
+	done
+	rj_append "${rj_lines%?}" 2>/dev/null || :
+}
+
+rj_full() {
+	rm -rf "$rj_new"
+	rj_unlock
+	rj_fail no-space "$rj_owner"
+}
+
+# What can give a process a session of its own here: rj_rung, rj_tool.
+rj_pick_rung() {
+	for rj_rung in setsid perl python3; do
+		rj_tool=$(command -v "$rj_rung" 2>/dev/null) && case $rj_tool in /*) return ;; esac
+	done
+	rj_rung=none rj_tool=-
+}
+
+# Start the supervisor of job $1, unless there was one, and wait until the command is about to run.
+rj_launch() {
+	if [ -e "$rj_owner/jobs/$1/identity" ]; then
+		printf 'started %s\n' "$1"
+		return
+	fi
+	{
+		# A cookie is what exec was given: none of an outer job's may be seen on this one's supervisor.
+		unset RJOB_INSTANCE RJOB_ID
+		RJOB_SUPERVISES=$1
+		export RJOB_SUPERVISES
+		set -- sh "$rj_self" supervise "$rj_owner/jobs/$1" "$rj_umask" "$rj_rung" "$rj_tool" "$rj_now"
+		exec </dev/null 2>/dev/null
+		case $rj_rung in
+		# The first one leads a session, so the second one forks and returns: unlike "&", that leaves SIGINT alone.
+		setsid) "$rj_tool" "$rj_tool" "$@" ;;
+		perl) "$rj_tool" -e 'use POSIX (); fork and exit; POSIX::setsid(); exec @ARGV' -- "$@" ;;
+		python3) "$rj_tool" -c 'import os, sys
+if os.fork() == 0:
+    os.setsid()
+    os.execvp(sys.argv[1], sys.argv[1:])' "$@" ;;
+		*) (trap '' HUP; exec "$@") & ;;
+		esac
+	} | {
+		rj_word=''
+		IFS= read -r rj_word || :
+		if [ "$rj_word" = started ] || [ -e "$rj_owner/jobs/$1/identity" ]; then
+			printf 'started %s\n' "$1"
+		else
+			printf 'unstarted %s\n' "$1"
+		fi
+	}
+}
