@@ -146,7 +146,7 @@ async def listing(owner: Owner, query: Query, newest: int) -> Found:
     elif query.newest is not None:
         selectors = [f"newest {query.newest} live"]
     else:
-        selectors = ["live", f"newest {newest}", "others live", f"others newest {newest}"]
+        selectors = ["live", f"newest {newest}", "others live", f"others newest:{newest}"]
     facts = await owner.call("facts", *selectors)
     jobs, errors = await settle(owner, facts)
     shown = sorted((job for job in jobs.values() if query.admits(job)), key=lambda job: (job.machine != facts.machine, job.id))

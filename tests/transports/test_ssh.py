@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -59,6 +60,14 @@ async def says(transport: Transport, *argv: str) -> bytes:
     return outcome.out
 
 
+def tool(*argv: str | Path) -> str:
+    """What a program says, run without a terminal."""
+    done = subprocess.run(
+        argv, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
+    )
+    return done.stdout
+
+
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Sshd]:
     """A server that a test may restart, break or reconfigure."""
@@ -67,12 +76,14 @@ def other(tmp_path: Path) -> Iterator[Sshd]:
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without any SSH files."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     monkeypatch.delenv("RJOB_SSH_CONFIG", raising=False)
+    return home
 
 
 class TestConformance(TransportTests):
@@ -111,20 +122,18 @@ def unknown(server: Sshd, **settings: Any) -> SSHTransport:
     return SSHTransport(target, {"identity_file": str(server.client_key), "retries": 0, **settings})
 
 
-async def test_an_unknown_host_key_is_refused_and_the_hint_accepts_it(sshd: Sshd) -> None:
-    Path("~/.ssh").expanduser().mkdir()
+async def test_an_unknown_host_key_is_refused_and_the_hint_accepts_it(sshd: Sshd, home: Path) -> None:
+    (home / ".ssh").mkdir()
     with pytest.raises(HostKeyRejected) as raised:
         await unknown(sshd).connect()
-    shown = subprocess.run(
-        ["ssh-keygen", "-lf", sshd.folder / "host_key.pub"], check=True, capture_output=True, text=True
-    ).stdout.split()[1]
+    shown = tool("ssh-keygen", "-lf", sshd.folder / "host_key.pub").split()[1]
     assert shown in raised.value.message
     assert "ssh-ed25519" in raised.value.message
     assert raised.value.host == "gpu"
     assert raised.value.hint is not None
     command = raised.value.hint.partition("then: ")[2]
     assert command == f"ssh-keyscan -p {sshd.port} 127.0.0.1 >> ~/.ssh/known_hosts"
-    subprocess.run(command, shell=True, check=True, capture_output=True)
+    tool("sh", "-c", command)
     assert await says(unknown(sshd), "echo", "in") == b"in\n"
 
 
@@ -138,17 +147,14 @@ async def test_known_hosts_none_does_not_switch_verification_off(sshd: Sshd, tmp
 
 
 @pytest.mark.parametrize("hashed", ["yes", "no"])
-async def test_accept_new_writes_the_key_down(sshd: Sshd, tmp_path: Path, hashed: str) -> None:
+async def test_accept_new_writes_the_key_down(sshd: Sshd, home: Path, tmp_path: Path, hashed: str) -> None:
     config = tmp_path / "config"
     config.write_text(f"StrictHostKeyChecking accept-new\nHashKnownHosts {hashed}\n")
-    known = Path("~/.ssh/known_hosts").expanduser()
+    known = home / ".ssh/known_hosts"
     assert await says(unknown(sshd, ssh_config=str(config)), "echo", "in") == b"in\n"
     assert (known.stat().st_mode & 0o777, known.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert known.read_text().startswith("|1|" if hashed == "yes" else f"[127.0.0.1]:{sshd.port} ")
-    found = subprocess.run(
-        ["ssh-keygen", "-f", known, "-F", f"[127.0.0.1]:{sshd.port}"], check=True, capture_output=True, text=True
-    )
-    assert "ssh-ed25519" in found.stdout
+    assert "ssh-ed25519" in tool("ssh-keygen", "-f", known, "-F", f"[127.0.0.1]:{sshd.port}")
     before = known.read_text()
     assert await says(unknown(sshd), "echo", "in") == b"in\n"
     assert await says(unknown(sshd, ssh_config=str(config)), "echo", "in") == b"in\n"
@@ -172,7 +178,7 @@ async def test_a_changed_host_key_is_refused_whatever_the_policy(other: Sshd, tm
     assert raised.value.hint is not None
     command = raised.value.hint.partition(": ")[2]
     assert command == f"ssh-keygen -f '{known}' -R '[127.0.0.1]:{other.port}'"
-    subprocess.run(command, shell=True, check=True, capture_output=True)
+    tool("sh", "-c", command)
     with pytest.raises(HostKeyRejected, match="not known") if policy in ("yes", "ask") else nullcontext():
         await says(unknown(other, **settings), "true")
 
@@ -197,7 +203,7 @@ async def test_a_certificate_authority_vouches_for_hosts(tmp_path: Path) -> None
     folder = tmp_path / "sshd"
     folder.mkdir()
     for name in ("ca", "host_key"):
-        subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "", "-f", folder / name], check=True)
+        tool("ssh-keygen", "-qt", "ed25519", "-N", "", "-f", folder / name)
     signing = [
         "ssh-keygen",
         "-qs",
@@ -209,7 +215,7 @@ async def test_a_certificate_authority_vouches_for_hosts(tmp_path: Path) -> None
         "127.0.0.1",
         str(folder / "host_key.pub"),
     ]
-    subprocess.run(signing, check=True)
+    tool(*signing)
     known = tmp_path / "known"
     authority = (folder / "ca.pub").read_text()
     with Sshd(folder=folder, lines=[f"HostCertificate {folder}/host_key-cert.pub"]) as server:
@@ -317,7 +323,7 @@ async def test_a_server_that_speaks_something_else() -> None:
 
 async def test_a_key_that_is_not_accepted(sshd: Sshd, tmp_path: Path) -> None:
     key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "", "-f", key], check=True)
+    tool("ssh-keygen", "-qt", "ed25519", "-N", "", "-f", key)
     with pytest.raises(AuthenticationFailed) as raised:
         await unknown(sshd, identity_file=str(key), known_hosts=str(sshd.known_hosts)).connect()
     assert str(key) in raised.value.message
@@ -335,7 +341,7 @@ def locked_key(sshd: Sshd, tmp_path: Path) -> Path:
     """The accepted key, under a passphrase."""
     key = tmp_path / "locked"
     shutil.copy(sshd.client_key, key)
-    subprocess.run(["ssh-keygen", "-qp", "-N", "open sesame", "-f", key], check=True, capture_output=True)
+    tool("ssh-keygen", "-qp", "-N", "open sesame", "-f", key)
     return key
 
 
@@ -357,16 +363,9 @@ except RjobError as error:
 """
 
 
-async def test_a_passphrase_is_not_asked_for_without_a_terminal(sshd: Sshd, locked_key: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, str(sshd.port), sshd.user, str(locked_key), str(sshd.known_hosts)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-        start_new_session=True,
-    )
-    assert done.stdout == f"AuthenticationFailed {locked_key} has a passphrase: ssh-add {locked_key}\n"
+def test_a_passphrase_is_not_asked_for_without_a_terminal(sshd: Sshd, locked_key: Path) -> None:
+    said = tool(sys.executable, "-c", PROBE, str(sshd.port), sshd.user, str(locked_key), str(sshd.known_hosts))
+    assert said == f"AuthenticationFailed {locked_key} has a passphrase: ssh-add {locked_key}\n"
 
 
 @pytest.mark.parametrize("public_half", [True, False])
@@ -410,15 +409,15 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("agent")
 async def test_the_agents_key_spares_the_passphrase(sshd: Sshd, locked_key: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
-    subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "", "-f", wrong], check=True)
-    subprocess.run(["ssh-add", "-q", wrong, sshd.client_key], check=True, capture_output=True)
+    tool("ssh-keygen", "-qt", "ed25519", "-N", "", "-f", wrong)
+    tool("ssh-add", "-q", wrong, sshd.client_key)
     settings = {"identity_file": str(locked_key), "known_hosts": str(sshd.known_hosts)}
     assert await says(unknown(sshd, **settings), "echo", "in") == b"in\n"
 
 
 @pytest.mark.usefixtures("agent")
 async def test_identities_only_limits_the_agent(sshd: Sshd, tmp_path: Path) -> None:
-    subprocess.run(["ssh-add", "-q", sshd.client_key], check=True, capture_output=True)
+    tool("ssh-add", "-q", sshd.client_key)
     config = tmp_path / "config"
     config.write_text("IdentitiesOnly yes\n")
     settings = {"ssh_config": str(config), "known_hosts": str(sshd.known_hosts)}
@@ -502,8 +501,8 @@ def test_the_environment_names_the_configuration(tmp_path: Path, monkeypatch: py
     assert HostSettings.of(Target.parse("ssh://g"), {}).port == 77
 
 
-def test_the_users_configuration_includes_and_matches(tmp_path: Path) -> None:
-    folder = Path("~/.ssh").expanduser()
+def test_the_users_configuration_includes_and_matches(home: Path) -> None:
+    folder = home / ".ssh"
     folder.mkdir()
     (folder / "config").write_text(
         'Include more\nMatch originalhost g exec "exit 0"\n  User m\nMatch final\n  Port 5\n'
@@ -649,17 +648,14 @@ asyncio.run(main(sys.argv[1]))
 
 
 def test_memory_stays_flat(sshd: Sshd) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(sshd.ssh_config)], check=True, capture_output=True, text=True
-    )
-    total, grown = map(int, done.stdout.split())
+    total, grown = map(int, tool(sys.executable, "-c", MEMORY, str(sshd.ssh_config)).split())
     assert total == 64 << 20
     assert grown < 16 << 10, f"{grown} KiB more"
 
 
 def test_the_library_is_not_loaded_before_it_is_needed() -> None:
     code = "import sys, rjob.transports.ssh; print([m for m in ('asyncssh', 'asyncio') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+    assert tool(sys.executable, "-c", code) == "[]\n"
 
 
 # Errors

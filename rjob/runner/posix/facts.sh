@@ -2,11 +2,13 @@
 
 # The processes of job $1 that live, given its main process's pid $2 and begin $3: rj_pids.
 rj_tree() {
-	rj_pids=''
+	rj_pids='' rj_session=none
 	if [ -r "/proc/$$/stat" ]; then
-		rj_session=none
-		# A session bears its leader's pid.  Where the leader is gone the number alone proves nothing.
-		if rj_alive "$2" "$3" "$rj_boot"; then rj_session=$2; fi
+		# A session bears its leader's pid.  Where the leader is gone the number proves nothing by itself, unless this
+		# operation has seen the leader, and nobody else bears it now.
+		if rj_alive "$2" "$3" "$rj_boot" || { [ "${rj_known-}" = "$2" ] && ! rj_proc "$2"; }; then
+			rj_session=$2
+		fi
 		rj_proc $$
 		rj_cookies=$(grep -ls "RJOB_INSTANCE=$1" /proc/[0-9]*/environ 2>/dev/null | tr -c '0-9' ' ')
 		# Not the processes of this very operation, should the job have asked for it.
@@ -103,17 +105,20 @@ rj_facts_of_others() {
 		rj_word=''
 		{ IFS= read -r rj_word <"$rj_other/host"; } 2>/dev/null
 		printf 'owner %s %s\n' "${rj_other##*/}" "$rj_word"
-		rj_save=$rj_owner rj_owner=$rj_other
+		rj_save=$rj_owner rj_owner=$rj_other rj_all=''
 		rj_read_next
-		rj_select "$1"
-		rj_base=../../${rj_other##*/}/jobs
+		for rj_selector in $rj_others; do
+			rj_select "${rj_selector%%:*} ${rj_selector#*:}"
+			rj_all="$rj_all$rj_found"
+		done
+		rj_base=${rj_other##*/}/jobs
 		# shellcheck disable=SC2086
-		rj_files $rj_found
+		rj_files $rj_all
 		rj_owner=$rj_save
 	done
 }
 
-# SELECTOR… ("others SELECTOR" asks for other machines' jobs too)
+# SELECTOR… ("others WORD[:ARGUMENT]" asks for other machines' jobs too)
 rj_op_facts() {
 	rj_all='' rj_others=''
 	rj_describe_owner
@@ -124,9 +129,7 @@ rj_op_facts() {
 	done
 	# shellcheck disable=SC2086
 	[ -z "$rj_all" ] || rj_facts $rj_all
-	if [ "$rj_others" ]; then
-		mkdir -p "$rj_owner/jobs" 2>/dev/null && cd "$rj_owner/jobs" && rj_facts_of_others "$rj_others"
-	fi
+	[ -z "$rj_others" ] || ! cd "$rj_home" 2>/dev/null || rj_facts_of_others
 }
 
 rj_describe_owner() {

@@ -32,8 +32,7 @@ rj_recover() {
 			;;
 		end) rm -f "$rj_owner/live/$rj_id" ;;
 		esac
-		grep -qxF -e "$rj_line" "$rj_owner/registry.jsonl" 2>/dev/null || rj_missing="$rj_missing$rj_line
-"
+		grep -qxF -e "$rj_line" "$rj_owner/registry.jsonl" 2>/dev/null || rj_missing=$rj_missing$rj_line$rj_newline
 	done <"$rj_owner/pending"
 	if [ "$rj_missing" ]; then rj_append "${rj_missing%?}"; else : >"$rj_owner/pending"; fi
 }
@@ -56,8 +55,7 @@ rj_settle() {
 	rj_lines='' rj_done=''
 	for rj_uuid; do
 		rj_end_line "$rj_uuid" && [ -e "$rj_owner/live/$rj_id" ] || continue
-		rj_lines="$rj_lines$rj_line
-" rj_done="$rj_done $rj_owner/live/$rj_id"
+		rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done $rj_owner/live/$rj_id"
 	done
 	[ "$rj_lines" ] || return 0
 	rj_intend "${rj_lines%?}"

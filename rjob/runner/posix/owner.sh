@@ -6,6 +6,9 @@ rj_alive() {
 	case $rj_state in Z* | X*) return 1 ;; esac
 }
 
+rj_newline='
+'
+
 rj_nap() { sleep "$1" 2>/dev/null || sleep 1; }
 
 rj_fail() { # CODE TEXT: the reply is an error, and nothing follows

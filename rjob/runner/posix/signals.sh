@@ -43,44 +43,44 @@ rj_op_tree() {
 # SIGNAL GRACE(tenths) MARK UUIDS: signal, grace, kill, proof; MARK is the file that says why.
 rj_op_stop() {
 	rj_read_now
-	for rj_uuid in $4; do
-		if [ -e "$rj_owner/jobs/$rj_uuid/exit" ]; then
-			printf 'ended %s\n' "$rj_uuid"
+	rj_signalled=''
+	for rj_one in $4; do
+		if [ -e "$rj_owner/jobs/$rj_one/exit" ]; then
+			printf 'ended %s\n' "$rj_one"
 			continue
 		fi
-		{ printf '%s\n' "$1 $rj_now" >"$rj_owner/jobs/$rj_uuid/$3"; } 2>/dev/null || :
+		{ printf '%s\n' "$1 $rj_now" >"$rj_owner/jobs/$rj_one/$3"; } 2>/dev/null || :
 		# A job that nobody launched is taken, so that nobody will.
 		set -C
-		if { printf '%s\n' "0 - never none $rj_now" >"$rj_owner/jobs/$rj_uuid/identity"; } 2>/dev/null; then
+		if { printf '%s\n' "0 - never none $rj_now" >"$rj_owner/jobs/$rj_one/identity"; } 2>/dev/null; then
 			set +C
-			rj_conclude "$rj_uuid" never
+			rj_conclude "$rj_one" never
+			printf 'stopped %s\n' "$rj_one"
 			continue
 		fi
 		set +C
-		rj_find_tree "$rj_uuid"
+		rj_find_tree "$rj_one"
 		# shellcheck disable=SC2086
 		[ -z "$rj_pids" ] || { kill -"$1" $rj_pids; kill -CONT $rj_pids; } 2>/dev/null
+		rj_signalled="$rj_signalled $rj_one:$rj_session"
 	done
 	rj_round=0
-	for rj_uuid in $4; do
-		rj_await_end "$rj_uuid" "$2"
-		rj_prove_end "$rj_uuid"
+	for rj_one in $rj_signalled; do
+		# From here on the session is known to be the job's, even when its leader goes first.
+		rj_known=${rj_one##*:}
+		rj_finish "${rj_one%:*}" "$2"
 	done
+	rj_known=''
 }
 
-# Wait until no process of job $1 lives, or $2 tenths of a second of grace have passed since the signal.
-rj_await_end() {
-	while [ ! -e "$rj_owner/jobs/$1/exit" ] && [ "$rj_round" -lt "$2" ]; do
-		rj_find_tree "$1"
-		[ "$rj_pids" ] || break
+# Give job $1 until $2 tenths of a second after the signal, then kill what is left until nothing is; see that its end is
+# recorded; name the survivors.
+rj_finish() {
+	rj_read_identity "$1"
+	while rj_find_tree_now "$1" && [ "$rj_round" -lt "$2" ]; do
 		if [ "$rj_round" -lt 1 ]; then rj_nap 0.02; else rj_nap 0.1; fi
 		rj_round=$((rj_round + 1))
 	done
-}
-
-# Kill what is left of job $1 until nothing is; see that its end is recorded; name the survivors.
-rj_prove_end() {
-	rj_read_identity "$1"
 	rj_tries=0
 	while rj_find_tree_now "$1" && [ "$rj_tries" -lt 50 ]; do
 		# shellcheck disable=SC2086
@@ -88,8 +88,12 @@ rj_prove_end() {
 		rj_nap 0.05
 		rj_tries=$((rj_tries + 1))
 	done
-	rj_survivors=$rj_pids rj_tries=0
-	while [ ! -e "$rj_owner/jobs/$1/exit" ] && [ -z "$rj_survivors" ] && [ "$rj_tries" -lt 100 ]; do
+	if [ "$rj_pids" ]; then
+		printf 'survivors %s %s\n' "$1" "$rj_pids"
+		return
+	fi
+	rj_tries=0
+	while [ ! -e "$rj_owner/jobs/$1/exit" ] && [ "$rj_tries" -lt 200 ]; do
 		if ! rj_alive "${rj_pid:-0}" "${rj_begin:--}" "${rj_booted:--}"; then
 			[ -e "$rj_owner/jobs/$1/exit" ] || rj_conclude "$1" killed
 			break
@@ -97,7 +101,7 @@ rj_prove_end() {
 		rj_nap 0.03
 		rj_tries=$((rj_tries + 1))
 	done
-	if [ "$rj_survivors" ]; then printf 'survivors %s %s\n' "$1" "$rj_survivors"; else printf 'stopped %s\n' "$1"; fi
+	printf 'stopped %s\n' "$1"
 }
 
 rj_find_tree_now() {

@@ -96,8 +96,7 @@ rj_unescape() {
 		rj_plain=$rj_plain${rj_rest%%%*}
 		rj_rest=${rj_rest#*%}
 		case $rj_rest in
-		0A*) rj_plain="$rj_plain
-" ;;
+		0A*) rj_plain=$rj_plain$rj_newline ;;
 		25*) rj_plain="$rj_plain%" ;;
 		esac
 		rj_rest=${rj_rest#??}
@@ -115,8 +114,7 @@ rj_commit() {
 		IFS= read -r rj_line <"$rj_dir/start"
 		rj_line='{"v":1,"event":"start","id":'$rj_next',"instance":"'$rj_uuid'","time":"'$rj_now'",'$rj_line
 		{ printf '%s\n' "$rj_line" >"$rj_dir/start" && printf '%s\n' "$rj_next" >"$rj_dir/id"; } 2>/dev/null || rj_full
-		rj_lines="$rj_lines$rj_line
-" rj_moves="$rj_moves $rj_uuid"
+		rj_lines=$rj_lines$rj_line$rj_newline rj_moves="$rj_moves $rj_uuid"
 		rj_next=$((rj_next + 1))
 	done
 	[ "$rj_moves" ] || return 0

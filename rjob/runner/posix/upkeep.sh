@@ -15,8 +15,7 @@ rj_op_remove() {
 		elif [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ]; then
 			printf 'busy %s\n' "$rj_uuid"
 		else
-			rj_lines="$rj_lines"'{"v":1,"event":"remove","id":'$rj_id',"instance":"'$rj_uuid'","time":"'$rj_now'"}
-'
+			rj_lines="$rj_lines"'{"v":1,"event":"remove","id":'$rj_id',"instance":"'$rj_uuid'","time":"'$rj_now'"}'$rj_newline
 			rj_paths="$rj_paths $rj_uuid" rj_gone="$rj_gone ids/$rj_id live/$rj_id" rj_count=$((rj_count + 1))
 		fi
 	done

@@ -10,8 +10,8 @@ rj_watch_client() {
 	) <&3 >/dev/null 2>&1 &
 	rj_watcher=$!
 	exec 3<&-
-	trap 'kill "$rj_watcher" $rj_tails 2>/dev/null; exit 1' TERM HUP INT
 	rj_tails=''
+	trap 'kill "$rj_watcher" $rj_tails 2>/dev/null; exit 1' TERM HUP INT PIPE
 }
 
 # Whether job $1 has ended, one way or another.  Looks for life only every twentieth time.

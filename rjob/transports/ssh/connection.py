@@ -86,7 +86,12 @@ class _Chain:
         ours, theirs = socket.socketpair()
         with theirs:
             self.proxy = await asyncio.create_subprocess_exec(
-                "/bin/sh", "-c", f"exec {command}", stdin=theirs, stdout=theirs, start_new_session=True
+                "/bin/sh",
+                "-c",
+                f"exec {command}",
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                start_new_session=True,
             )
         return ours
 

@@ -1,0 +1,146 @@
+"""What ``rjob start`` was asked to run, read from its options, files and environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from rjob import times
+from rjob.errors import UsageError
+from rjob.models import JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENV_LINE = re.compile(rf"\s*(?:export\s+)?({_KEY.pattern})=(.*?)\s*", re.DOTALL)
+
+
+class Asked(NamedTuple):
+    """The options of ``start`` that say what to run, as they were given."""
+
+    words: Sequence[str] = ()
+    line: str | None = None
+    script: str | None = None
+    name: str | None = None
+    directory: str | None = None
+    env: Sequence[str] = ()
+    env_files: Sequence[str] = ()
+    secrets: Sequence[str] = ()
+    stdin: str | None = None
+    shell: str | None = None
+    login: bool = False
+    time_limit: str | None = None
+    merge: bool = False
+
+
+def spec_of(asked: Asked, *, here: bool) -> JobSpec:
+    """Make sense of what was asked for.
+
+    Args:
+        asked: The options.
+        here: Whether the job is to run on this machine only, beginning in this process's directory.
+
+    Raises:
+        UsageError: There is not exactly one thing to run, or an option holds something unusable.
+    """
+    _check(asked)
+    # Of one variable the last word counts.
+    env = dict([pair for path in asked.env_files for pair in env_file(path)] + [_pair(item) for item in asked.env])
+    secrets = {key: _callers(key) for key in asked.secrets}
+    if both := env.keys() & secrets.keys():
+        raise UsageError(f"{min(both)} is given as a secret and also openly")
+    return JobSpec(
+        argv=tuple(asked.words),
+        line=asked.line,
+        script=None if asked.script is None else _read(asked.script),
+        script_name=None if asked.script is None or asked.script == "-" else os.path.basename(asked.script),
+        name=asked.name,
+        cwd=_directory(asked.directory) if here else asked.directory,
+        env=tuple(env.items()),
+        secrets=tuple(secrets.items()),
+        stdin=None if asked.stdin is None else _read(asked.stdin),
+        shell=asked.shell,
+        login=asked.login,
+        time_limit=None if asked.time_limit is None else _limit(asked.time_limit),
+        merge=asked.merge,
+    )
+
+
+def env_file(path: str) -> list[tuple[str, str]]:
+    """Read a file of environment variables.
+
+    Args:
+        path: ``KEY=VALUE`` lines; blank lines and lines that begin with ``#`` are skipped, ``export`` and quotes
+            around the whole value are dropped.
+
+    Raises:
+        UsageError: It cannot be read, or a line is not of this form; the line itself, which may be secret, is not told.
+    """
+    pairs = []
+    for number, line in enumerate(_read(path).decode("utf-8", "surrogateescape").split("\n"), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _ENV_LINE.fullmatch(line)
+        if match is None or chr(0) in line:
+            raise UsageError(f"{path}, line {number}: not KEY=VALUE")
+        key, value = match.groups()
+        pairs.append((key, value[1:-1] if re.fullmatch(r"'[^']*'|\"[^\"]*\"", value) else value))
+    return pairs
+
+
+def _check(asked: Asked) -> None:
+    ways = (asked.line is not None, asked.script is not None, bool(asked.words) and asked.script is None)
+    if sum(ways) != 1:
+        problem = "-c, --script and COMMAND exclude each other" if any(ways) else "nothing to run"
+        raise UsageError(problem, hint="rjob start [OPTIONS] (-c LINE | --script FILE [ARG]... | COMMAND [ARG]...)")
+    if asked.shell is not None and ways[2]:
+        raise UsageError("--shell goes with -c or --script", hint="a COMMAND is executed as it is, without a shell")
+    if asked.script == "-" and asked.stdin == "-":
+        raise UsageError("--script and --stdin cannot both be read from standard input")
+
+
+def _pair(item: str) -> tuple[str, str]:
+    key, given, value = item.partition("=")
+    return (_key(key), value) if given else (key, _callers(key))
+
+
+def _callers(key: str) -> str:
+    if _key(key) not in os.environ:
+        raise UsageError(f"{key} is not set in this environment")
+    return os.environ[key]
+
+
+def _key(key: str) -> str:
+    if not _KEY.fullmatch(key):
+        # Behind = there may be a secret.
+        raise UsageError(f"not the name of a variable: {key.partition('=')[0]!r}")
+    return key
+
+
+def _read(path: str) -> bytes:
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read()
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _directory(directory: str | None) -> str:
+    if directory and os.path.isabs(directory):
+        return directory
+    try:
+        return os.path.join(os.getcwd(), *filter(None, [directory]))
+    except FileNotFoundError as error:
+        raise UsageError("the current directory no longer exists", hint="give another one with -C") from error
+
+
+def _limit(text: str) -> float:
+    seconds = times.duration(text)
+    if not seconds:
+        raise UsageError("a time limit must be longer than 0")
+    return seconds
