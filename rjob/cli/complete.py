@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,12 +16,10 @@ _TAIL = 256 * 1024
 _PLAIN = re.compile(r"\w[\w.+-]*")
 
 
-def hosts(context: Any, args: list[str], incomplete: str) -> list[str]:
+def hosts(incomplete: str) -> list[str]:
     """The hosts and groups of the settings file that a word may become.
 
     Args:
-        context: Not used.
-        args: Not used.
         incomplete: The beginning of the word.
     """
     try:
@@ -34,12 +32,10 @@ def hosts(context: Any, args: list[str], incomplete: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
 
 
-def jobs(context: Any, args: list[str], incomplete: str) -> list[str]:
+def jobs(incomplete: str) -> list[str]:
     """The ids and names of this machine's jobs that a word may become.
 
     Args:
-        context: Not used.
-        args: Not used.
         incomplete: The beginning of the word.
     """
     try:
@@ -47,6 +43,17 @@ def jobs(context: Any, args: list[str], incomplete: str) -> list[str]:
     except Exception:  # as above
         return []
     return [word for word in words if word.startswith(incomplete)]
+
+
+def states(incomplete: str) -> list[str]:
+    """The states that a word may become.
+
+    Args:
+        incomplete: The beginning of the word.
+    """
+    from rjob.models import State
+
+    return [word for word in (str(state).lower() for state in State) if word.startswith(incomplete.lower())]
 
 
 def _known() -> Iterator[str]:

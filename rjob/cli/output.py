@@ -8,9 +8,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from rjob.cli.text import visible
+from rjob.models import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import TextIO
 
     from rjob.errors import RjobError
@@ -82,14 +83,50 @@ def as_json(result: Result) -> None:
     data(dumps(envelope(result), ensure_ascii=False, indent=2))
 
 
-def happened(job: Job, what: str) -> None:
-    """Print what became of a job, in one line.
+def references(result: Result) -> None:
+    """Print references only, one a line.
 
     Args:
-        job: The job.
-        what: ``started``, ``stopped``, …
+        result: From the job manager.
     """
-    data(sentence(job, what))
+    for job in result.jobs:
+        data(visible(job.ref))
+
+
+def tell(result: Result, what: str | None = None, *, quiet: bool = False, json: bool = False) -> int:
+    """Print what became of each job, in one line, and tell of the errors.
+
+    Args:
+        result: From the job manager.
+        what: ``started``, ``removed``, …; the job's state when None.
+        quiet: Whether to print references only.
+        json: Whether to print JSON.
+
+    Returns:
+        The exit status of a verb that does something to jobs.
+    """
+    if quiet:
+        references(result)
+    elif not json:
+        for job in result.jobs:
+            data(sentence(job, what or _stands(job)))
+    report(result, json=json)
+    return 1 if result.errors else 0
+
+
+def redraw(text: str, errors: Sequence[RjobError]) -> None:
+    """Show text in place of what the terminal shows.
+
+    Args:
+        text: Lines.
+        errors: What to tell of below.
+    """
+    import shutil
+
+    lines = [*text.split("\n"), *(f"rjob: {visible(str(error))}" for error in errors)]
+    # One line too many would scroll the headers away.
+    shown = lines[: shutil.get_terminal_size().lines - 1]
+    print("\x1b[H\x1b[2J" + "\n".join(shown), flush=True)
 
 
 def sentence(job: Job, what: str) -> str:
@@ -127,3 +164,11 @@ def columns() -> int | None:
     import shutil
 
     return shutil.get_terminal_size().columns
+
+
+def _stands(job: Job) -> str:
+    """A job's state as part of a sentence."""
+    word = str(job.state).lower()
+    if not job.state.finished or job.state is State.LOST:
+        return f"is {word}"
+    return f"{word} ({visible(job.reason)})" if job.reason else word

@@ -45,6 +45,17 @@ def view(look: Callable[[], Result], *, back: Sequence[str], stop: Callable[[], 
         raise typer.Exit(INTERRUPTED) from None
 
 
+def command_line(verb: str, jobs: Sequence[str], hosts: Sequence[str]) -> list[str]:
+    """The command that looks at the same jobs.
+
+    Args:
+        verb: With its options.
+        jobs: References as given.
+        hosts: What ``-H`` was given.
+    """
+    return ["rjob", *verb.split(), *(word for host in hosts for word in ("-H", host)), *jobs]
+
+
 def address(job: Job, hosts: Sequence[str]) -> str:
     """A reference that means the same job whatever the environment and the settings say.
 

@@ -175,12 +175,15 @@ class Sshd:
 
     def _server_config(self) -> str:
         lines = [*self._lines, *_BASE.format(port=self.port, folder=self.folder).splitlines()]
+        if self._env:
+            # So that the account's own shell, which runs the wrapper, does not read the account's own profile.
+            lines.append("SetEnv " + " ".join(f'"{name}={value}"' for name, value in self._env.items()))
         if self._env or self._shell:
             lines.append(f"ForceCommand {self._wrapper()}")
         return "\n".join(lines) + "\n"
 
     def _wrapper(self) -> Path:
-        """The script that every command goes through: sshd's SetEnv comes before it sets HOME and SHELL itself."""
+        """The script that every command goes through: SetEnv alone sets HOME, but leaves the folder and the shell."""
         script = self.folder / "wrapper"
         env = dict(self._env)
         shell = self._shell

@@ -1,0 +1,148 @@
+"""The program rjob: its verbs, the boundary where errors become messages, and exit statuses."""
+
+import sys
+import traceback
+from collections.abc import Iterator, MutableMapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any, cast
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from rjob.cli import output
+from rjob.cli.status import UNKNOWN
+from rjob.errors import RjobError, UsageError
+from rjob.models import Result
+
+VERBS = {
+    "start": "start",
+    "get": "get",
+    "wait": "wait",
+    "receive": "receive",
+    "stop": "stop",
+    "signal": "stop",
+    "suspend": "stop",
+    "resume": "stop",
+    "retry": "retry",
+    "remove": "remove",
+    "prune": "remove",
+    "hosts": "hosts",
+    "config": "hosts",
+    "plugins": "plugins",
+    "doctor": "doctor",
+    "registry": "registry",
+}
+"""The verbs, in the order of the help text, and the modules under rjob.cli that they are in."""
+
+
+class Verbs(TyperGroup):
+    """The group of all verbs.
+
+    Of these only the one that is used is imported and built, for that takes a good part of a short command's time.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = cast("MutableMapping[str, Any]", _Commands())
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The verbs' commands by name, built when they are looked up."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            command = get_command(import_module(f"rjob.cli.{VERBS[name]}").app)
+            # A module with one verb gives a command, one with several a group, and registry is one itself.
+            inner = command.commands.get(name) if isinstance(command, TyperGroup) else None
+            self._built[name] = inner or command
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._built[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._built[name]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        output.data(f"rjob {version('rjob-cli')}")
+        raise typer.Exit
+
+
+app = typer.Typer(name="rjob", cls=Verbs, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def rjob(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Background jobs on any machine, from any shell."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        arguments: The command line without the program's name; this process's when None.
+
+    Returns:
+        The exit status.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    output.prepare()
+    command = get_command(app)
+    try:
+        return int(command.main(words or ["--help"], prog_name="rjob", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        context: Any = getattr(error, "ctx", None)
+        path = context.command_path if context else "rjob"
+        return _fail(UsageError(error.format_message().rstrip("."), hint=f"{path} --help"), words)
+    except RjobError as error:
+        return _fail(error, words)
+    except SystemExit as end:
+        # Typer ends so when nobody reads standard output any more, and after it has completed a command line.
+        return _status(1, _parameters(words)) if end.code else 0
+    except Exception:
+        # A fault of rjob itself: its traceback is wanted, but its status must not pass for a job's.
+        traceback.print_exc()
+        return _status(1, _parameters(words))
+
+
+def _fail(error: RjobError, words: Sequence[str]) -> int:
+    parameters = _parameters(words)
+    if parameters.get("json"):
+        output.as_json(Result(errors=(error,)))
+    output.trouble(error)
+    return _status(2 if isinstance(error, UsageError) else 1, parameters)
+
+
+def _status(status: int, parameters: dict[str, Any]) -> int:
+    """The status of an error; where a job's status is expected, one that is no job's."""
+    return UNKNOWN if parameters.get("gives_job_status") else status
+
+
+def _parameters(words: Sequence[str]) -> dict[str, Any]:
+    """What can be understood of a command line that may be wrong."""
+    verb = next((word for word in words if not word.startswith("-")), "")
+    if verb not in VERBS:
+        return {}
+    rest = list(words[words.index(verb) + 1 :])
+    settings = {"resilient_parsing": True, "ignore_unknown_options": True}
+    found = dict(_Commands()[verb].make_context(verb, rest, **settings).params)
+    looks_on = bool(found.get("follow") or found.get("wait"))
+    return found | {"gives_job_status": verb == "wait" or (verb in ("start", "receive") and looks_on)}

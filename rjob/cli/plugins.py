@@ -1,0 +1,19 @@
+"""The verb plugins: show what is installed."""
+
+from rjob.cli import output
+from rjob.cli.options import Verb, verbs
+from rjob.cli.table import table
+
+app = verbs()
+
+
+@app.command(cls=Verb)
+def plugins() -> None:
+    """Show the transports that are installed, and what is wrong with them."""
+    from rjob.plugins import Plugins
+
+    rows = [
+        [plugin.scheme, plugin.distribution, plugin.version or "", plugin.origin, plugin.error or ""]
+        for plugin in Plugins().listing()
+    ]
+    output.data(table(("Scheme", "Distribution", "Version", "Origin", "Error"), rows))

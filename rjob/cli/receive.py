@@ -1,0 +1,86 @@
+"""The verb receive: bring jobs' output home."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from rjob.cli import output, status, viewing
+from rjob.cli.call import call
+from rjob.cli.options import Hosts, Jobs, Verb, examples, verbs
+from rjob.cli.text import visible
+from rjob.errors import UsageError
+from rjob.models import Result
+
+app = verbs()
+
+_EXAMPLES = examples(
+    "rjob receive 17                what is new since the last time",
+    "rjob receive --all 17 | less   everything, from the beginning",
+    "rjob receive -f last           look on until the newest job has ended",
+    "rjob receive --rm 17 -o log    put it into a file, then remove the job",
+)
+
+
+@app.command(cls=Verb, epilog=_EXAMPLES)
+def receive(
+    jobs: Jobs,
+    host: Hosts = None,
+    keep: Annotated[bool, typer.Option("--keep", help="What is new, and leave it new.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Everything from the beginning.")] = False,
+    tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="The last N lines of everything.")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the job ends; return its status.")] = False,
+    rm: Annotated[bool, typer.Option("--rm", help="Remove the job if it has ended and all was delivered.")] = False,
+    stream: Annotated[Literal["out", "err"] | None, typer.Option(help="Only this one of the two streams.")] = None,
+    prefix: Annotated[bool, typer.Option("--prefix/--no-prefix", help="Begin each line with its job.")] = False,
+    file: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Append to a file instead of printing.")
+    ] = None,
+) -> int:
+    """Receive the output of jobs: what they wrote to stdout goes to stdout, the rest to stderr."""
+    if keep + every + (tail is not None) > 1:
+        raise UsageError("--keep, --all and --tail exclude each other")
+    if rm and (keep or every or tail is not None or stream):
+        raise UsageError("--rm removes what was received", hint="leave out --keep, --all, --tail and --stream")
+    hosts = host or []
+
+    def look() -> Result:
+        from rjob.cli.delivery import Delivery, open_file
+        from rjob.core.manager import Position
+
+        sink = Delivery(prefix=prefix)
+        if file is not None:
+            descriptor = open_file(file)
+            sink = Delivery(descriptor, descriptor, prefix=prefix)
+        position = Position("all") if every else Position() if tail is None else Position("tail", tail)
+        return call(
+            lambda manager: manager.receive(
+                jobs, sink, hosts=hosts, position=position, keep=keep, streams=stream or "both", follow=follow
+            ),
+            jobs=jobs,
+            hosts=hosts,
+        )
+
+    if follow:
+        result = viewing.view(look, back=viewing.command_line("receive -f", jobs, hosts))
+    else:
+        result = look()
+    output.report(result)
+    removed = _remove(result, hosts) if rm else Result()
+    if follow:
+        return status.of_result(result._replace(errors=result.errors + removed.errors), unfinished=status.UNKNOWN)
+    return 1 if result.errors or removed.errors else 0
+
+
+def _remove(result: Result, hosts: list[str]) -> Result:
+    """Remove the jobs that have nothing more to give."""
+    done = [job for job in result.jobs if job.state.finished and not job.has_more_data]
+    for job in result.jobs:
+        if job not in done:
+            why = "has more data" if job.state.finished else f"is {job.state}"
+            output.note(f"rjob: job {visible(job.ref)} {why}: not removed")
+    if not done:
+        return Result()
+    refs = [viewing.address(job, hosts) for job in done]
+    removed = call(lambda manager: manager.remove(refs), jobs=refs)
+    output.report(removed)
+    return removed

@@ -1,0 +1,21 @@
+"""The verb registry: look after the list of jobs."""
+
+from rjob.cli import output
+from rjob.cli.call import call
+from rjob.cli.options import Hosts, Verb, verbs
+
+app = verbs("Look after the registry, the list of jobs.")
+
+
+@app.command(cls=Verb)
+def rebuild(host: Hosts = None) -> int:
+    """Write the registry again from the job folders."""
+    hosts = host or []
+    return output.tell(call(lambda manager: manager.rebuild(hosts=hosts), hosts=hosts))
+
+
+@app.command(cls=Verb)
+def compact(host: Hosts = None) -> int:
+    """Drop what the registry tells of jobs that were removed."""
+    hosts = host or []
+    return output.tell(call(lambda manager: manager.compact(hosts=hosts), hosts=hosts))

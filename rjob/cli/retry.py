@@ -1,0 +1,25 @@
+"""The verb retry: start finished jobs again."""
+
+from typing import Annotated
+
+import typer
+
+from rjob.cli import output
+from rjob.cli.call import call
+from rjob.cli.options import Hosts, Jobs, Json, Quiet, Verb, verbs
+
+app = verbs()
+
+
+@app.command(cls=Verb)
+def retry(
+    jobs: Jobs,
+    host: Hosts = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that did not complete.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> int:
+    """Start finished jobs again, as new jobs; secrets are taken from your environment."""
+    hosts = host or []
+    result = call(lambda manager: manager.retry(jobs, hosts=hosts, failed=failed), jobs=jobs, hosts=hosts)
+    return output.tell(result, "started", quiet=quiet, json=json)

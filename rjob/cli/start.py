@@ -1,0 +1,123 @@
+"""The verb start: run a command in the background."""
+
+from typing import Annotated
+
+import typer
+
+from rjob.cli import output, status, viewing
+from rjob.cli.call import call, local_only
+from rjob.cli.options import Hosts, Json, Quiet, StopOnExit, Verb, examples, verbs
+from rjob.cli.spec import Asked, spec_of
+from rjob.errors import UsageError
+from rjob.models import Result
+
+app = verbs()
+
+_EXAMPLES = examples(
+    "rjob start make -C src -n all           make gets all of it",
+    "rjob start -c 'make && make test'       a shell line",
+    "rjob start -H gpu -n train ./train.sh   on the host gpu",
+    "rjob start --script setup.sh -- -v      a file, with its argument",
+    "rjob start -f make check                and look on; Ctrl-C leaves the job alone",
+)
+
+
+# Options end at the first word of COMMAND: the rest is the command's, whatever it looks like.
+@app.command(cls=Verb, epilog=_EXAMPLES, context_settings={"allow_interspersed_args": False})
+def start(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND] [ARG]...", show_default=False, help="Executed exactly as given."),
+    ] = None,
+    host: Hosts = None,
+    name: Annotated[str | None, typer.Option("-n", "--name", help="What to call the job.")] = None,
+    line: Annotated[str | None, typer.Option("-c", metavar="LINE", help="Run a shell line instead of COMMAND.")] = None,
+    script: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Send and run a script instead of COMMAND; '-' is stdin.")
+    ] = None,
+    directory: Annotated[
+        str | None,
+        typer.Option("-C", "--directory", metavar="DIR", help="Where to run it.  Default: here; on a host, the home."),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("-e", "--env", metavar="KEY[=VALUE]", help="Set a variable; without a value, to yours."),
+    ] = None,
+    env_file: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Set the variables of KEY=VALUE lines.")
+    ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Set a variable to your value, and never write it to a disk."),
+    ] = None,
+    stdin: Annotated[
+        str | None, typer.Option(metavar="FILE", help="What the command reads; '-' is this command's stdin.")
+    ] = None,
+    shell: Annotated[str | None, typer.Option(metavar="PROG", help="The program that runs LINE or the script.")] = None,
+    login: Annotated[bool, typer.Option("--login", help="Run it in the login shell, which reads the profile.")] = False,
+    time_limit: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="End the job after this time, such as 90, 2m or 1h30m.")
+    ] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Let standard error go where standard output goes.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the job has ended, with its exit status.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Show the output until the job has ended.")] = False,
+    stop_on_exit: StopOnExit = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> int:
+    """Start a command in the background, here or on a host."""
+    if follow and (wait or json):
+        raise UsageError(f"-f and {'--wait' if wait else '--json'} exclude each other")
+    if stop_on_exit and not (wait or follow):
+        raise UsageError("--stop-on-exit goes with -f or --wait")
+    hosts = host or []
+    asked = Asked(
+        words=words or (),
+        line=line,
+        script=script,
+        name=name,
+        directory=directory,
+        env=env or (),
+        env_files=env_file or (),
+        secrets=secret or (),
+        stdin=stdin,
+        shell=shell,
+        login=login,
+        time_limit=time_limit,
+        merge=merge,
+    )
+    spec = spec_of(asked, here=local_only((), hosts))
+    started = call(lambda manager: manager.start(spec, hosts=hosts), hosts=hosts)
+    if not (wait or follow):
+        output.tell(started, "started", quiet=quiet, json=json)
+        return 1 if started.errors else 0
+    for job in started.jobs:
+        if quiet and not follow:
+            output.data(job.ref)
+        elif not (quiet or json):
+            output.note(output.sentence(job, "started"))
+    ended = _view(started, hosts, follow=follow, stop_on_exit=stop_on_exit)
+    output.report(ended, json=json)
+    return status.of_result(ended, unfinished=status.UNKNOWN)
+
+
+def _view(started: Result, hosts: list[str], *, follow: bool, stop_on_exit: bool) -> Result:
+    """Look at what was started until it ends; the errors of both come together."""
+    refs = [viewing.address(job, hosts) for job in started.jobs]
+    if not refs:
+        return started
+
+    def look() -> Result:
+        if not follow:
+            return call(lambda manager: manager.wait(refs), jobs=refs)
+        from rjob.cli.delivery import Delivery
+
+        sink = Delivery(prefix=len(refs) > 1)
+        return call(lambda manager: manager.receive(refs, sink, follow=True), jobs=refs)
+
+    def stop() -> None:
+        output.report(call(lambda manager: manager.stop(refs), jobs=refs))
+
+    verb = ["rjob", "receive", "-f"] if follow else ["rjob", "wait"]
+    ended = viewing.view(look, back=[*verb, *refs], stop=stop if stop_on_exit else None)
+    return ended._replace(errors=started.errors + ended.errors)

@@ -1,0 +1,59 @@
+"""The verbs that act on running jobs: stop, signal, suspend, resume."""
+
+from typing import Annotated
+
+import typer
+
+from rjob import times
+from rjob.cli import complete, output
+from rjob.cli.call import call
+from rjob.cli.options import Hosts, Jobs, Json, Verb, verbs
+
+app = verbs()
+
+
+@app.command(cls=Verb)
+def stop(
+    jobs: Jobs,
+    host: Hosts = None,
+    signal: Annotated[str, typer.Option(metavar="SIGNAL", help="What to send first.")] = "TERM",
+    grace: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="How long to wait before the kill.  Default: 10s.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Stop jobs with everything that they started: a signal, time to end, then a kill."""
+    hosts = host or []
+    seconds = None if grace is None else times.duration(grace)
+    result = call(
+        lambda manager: manager.stop(jobs, hosts=hosts, signal=signal, grace=seconds), jobs=jobs, hosts=hosts
+    )
+    return output.tell(result, json=json)
+
+
+@app.command(cls=Verb)
+def signal(
+    job: Annotated[str, typer.Argument(metavar="JOB", show_default=False, autocompletion=complete.jobs)],
+    name: Annotated[str, typer.Argument(metavar="SIGNAL", show_default=False, help="A name or number: HUP, USR1, 10.")],
+    host: Hosts = None,
+    json: Json = False,
+) -> int:
+    """Send a signal to a job's main process."""
+    hosts = host or []
+    result = call(lambda manager: manager.signal([job], name, hosts=hosts), jobs=[job], hosts=hosts)
+    output.report(result, json=json)
+    return 1 if result.errors else 0
+
+
+@app.command(cls=Verb)
+def suspend(jobs: Jobs, host: Hosts = None, json: Json = False) -> int:
+    """Halt jobs until they are resumed."""
+    hosts = host or []
+    return output.tell(call(lambda manager: manager.suspend(jobs, hosts=hosts), jobs=jobs, hosts=hosts), json=json)
+
+
+@app.command(cls=Verb)
+def resume(jobs: Jobs, host: Hosts = None, json: Json = False) -> int:
+    """Let suspended jobs go on."""
+    hosts = host or []
+    return output.tell(call(lambda manager: manager.resume(jobs, hosts=hosts), jobs=jobs, hosts=hosts), json=json)
