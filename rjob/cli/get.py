@@ -15,6 +15,7 @@ from rjob.models import Result, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from rjob.core.manager import JobManager, Query
 
@@ -31,6 +32,7 @@ _INTERVAL = 1.0
 
 @app.command(cls=Verb, epilog=_EXAMPLES)
 def get(
+    *,
     jobs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -44,7 +46,9 @@ def get(
     every: Annotated[bool, typer.Option("--all", help="Show every job.")] = False,
     state: Annotated[
         list[str] | None,
-        typer.Option(metavar="STATE", help="Only these, such as running or failed,lost.", autocompletion=complete.states),
+        typer.Option(
+            metavar="STATE", help="Only these, such as running or failed,lost.", autocompletion=complete.states
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="GLOB", help="Only names that match.")] = None,
     location: Annotated[str | None, typer.Option(metavar="GLOB", help="Only those that run there.")] = None,
@@ -59,8 +63,10 @@ def get(
     json: Json = False,
 ) -> int:
     """Show jobs and where they stand."""
+    from rjob.core.manager import Query
+
     refs, hosts = jobs or [], host or []
-    query = _query(every, state or [], name, location, newest, since, until)
+    query = Query(every, states(state or []), name, location, newest, _instant(since), _instant(until))
     if watch:
         if quiet or json or not sys.stdout.isatty():
             raise UsageError("--watch draws a table on a terminal", hint="leave out -q, --json and pipes")
@@ -96,26 +102,8 @@ def states(words: "Sequence[str]") -> frozenset[State]:
     return frozenset(found)
 
 
-def _query(
-    every: bool,
-    state: "Sequence[str]",
-    name: str | None,
-    location: str | None,
-    newest: int | None,
-    since: str | None,
-    until: str | None,
-) -> "Query":
-    from rjob.core.manager import Query
-
-    return Query(
-        all=every,
-        states=states(state),
-        name=name,
-        location=location,
-        newest=newest,
-        since=times.instant(since) if since is not None else None,
-        until=times.instant(until) if until is not None else None,
-    )
+def _instant(text: str | None) -> "datetime | None":
+    return None if text is None else times.instant(text)
 
 
 def _show(result: Result, wide: bool, *, single: bool = False) -> None:

@@ -45,6 +45,7 @@ _HOST_HELP = "Whose jobs: a host, a node set web[01-20] or a group @web; '.' is 
 Jobs = Annotated[
     list[str], typer.Argument(metavar="JOB...", show_default=False, help=_JOB_HELP, autocompletion=complete.jobs)
 ]
+Job = Annotated[str, typer.Argument(metavar="JOB", show_default=False, help=_JOB_HELP, autocompletion=complete.jobs)]
 Hosts = Annotated[
     list[str] | None,
     typer.Option("-H", "--host", metavar="HOST", help=_HOST_HELP, autocompletion=complete.hosts),

@@ -23,12 +23,15 @@ _EXAMPLES = examples(
 
 @app.command(cls=Verb, epilog=_EXAMPLES)
 def receive(
+    *,
     jobs: Jobs,
     host: Hosts = None,
     keep: Annotated[bool, typer.Option("--keep", help="What is new, and leave it new.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Everything from the beginning.")] = False,
     tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="The last N lines of everything.")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the job ends; return its status.")] = False,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on until the job ends; return its status.")
+    ] = False,
     rm: Annotated[bool, typer.Option("--rm", help="Remove the job if it has ended and all was delivered.")] = False,
     stream: Annotated[Literal["out", "err"] | None, typer.Option(help="Only this one of the two streams.")] = None,
     prefix: Annotated[bool, typer.Option("--prefix/--no-prefix", help="Begin each line with its job.")] = False,
@@ -60,10 +63,7 @@ def receive(
             hosts=hosts,
         )
 
-    if follow:
-        result = viewing.view(look, back=viewing.command_line("receive -f", jobs, hosts))
-    else:
-        result = look()
+    result = viewing.view(look, back=viewing.command_line("receive -f", jobs, hosts)) if follow else look()
     output.report(result)
     removed = _remove(result, hosts) if rm else Result()
     if follow:

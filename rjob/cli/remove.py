@@ -38,7 +38,5 @@ def prune(
     """Remove all finished jobs, or the old ones."""
     hosts = host or []
     age = None if older_than is None else times.duration(older_than)
-    result = call(
-        lambda manager: manager.prune(hosts=hosts, older_than=age, keep=keep, dry_run=dry_run), hosts=hosts
-    )
+    result = call(lambda manager: manager.prune(hosts=hosts, older_than=age, keep=keep, dry_run=dry_run), hosts=hosts)
     return output.tell(result, "would be removed" if dry_run else "removed", json=json)

@@ -8,6 +8,7 @@ from rjob.cli import output, status, viewing
 from rjob.cli.call import call, local_only
 from rjob.cli.options import Hosts, Json, Quiet, StopOnExit, Verb, examples, verbs
 from rjob.cli.spec import Asked, spec_of
+from rjob.cli.text import visible
 from rjob.errors import UsageError
 from rjob.models import Result
 
@@ -22,45 +23,58 @@ _EXAMPLES = examples(
 )
 
 
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[COMMAND] [ARG]...", show_default=False, help="Executed exactly as given."),
+]
+Name = Annotated[str | None, typer.Option("-n", "--name", metavar="NAME", help="What to call the job.")]
+Line = Annotated[str | None, typer.Option("-c", metavar="LINE", help="Run a shell line instead of COMMAND.")]
+Script = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Send and run a script instead of COMMAND; '-' is stdin.")
+]
+Directory = Annotated[
+    str | None,
+    typer.Option("-C", "--directory", metavar="DIR", help="Where to run it.  Default: here; on a host, the home."),
+]
+Env = Annotated[
+    list[str] | None,
+    typer.Option("-e", "--env", metavar="KEY[=VALUE]", help="Set a variable; without a value, to yours."),
+]
+EnvFile = Annotated[list[str] | None, typer.Option(metavar="FILE", help="Set the variables of KEY=VALUE lines.")]
+Secret = Annotated[
+    list[str] | None, typer.Option(metavar="KEY", help="Set a variable to your value; it is never written to a disk.")
+]
+Stdin = Annotated[str | None, typer.Option(metavar="FILE", help="What the command reads; '-' is this command's stdin.")]
+Shell = Annotated[str | None, typer.Option(metavar="PROG", help="The program that runs LINE or the script.")]
+Login = Annotated[bool, typer.Option("--login", help="Run it in the login shell, which reads the profile.")]
+TimeLimit = Annotated[
+    str | None, typer.Option(metavar="DURATION", help="End the job after this time, such as 90, 2m or 1h30m.")
+]
+Merge = Annotated[bool, typer.Option("--merge", help="Let standard error go where standard output goes.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Return when the job has ended, with its exit status.")]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="Show the output until the job has ended.")]
+
+
 # Options end at the first word of COMMAND: the rest is the command's, whatever it looks like.
 @app.command(cls=Verb, epilog=_EXAMPLES, context_settings={"allow_interspersed_args": False})
 def start(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[COMMAND] [ARG]...", show_default=False, help="Executed exactly as given."),
-    ] = None,
+    *,
+    words: Words = None,
     host: Hosts = None,
-    name: Annotated[str | None, typer.Option("-n", "--name", help="What to call the job.")] = None,
-    line: Annotated[str | None, typer.Option("-c", metavar="LINE", help="Run a shell line instead of COMMAND.")] = None,
-    script: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Send and run a script instead of COMMAND; '-' is stdin.")
-    ] = None,
-    directory: Annotated[
-        str | None,
-        typer.Option("-C", "--directory", metavar="DIR", help="Where to run it.  Default: here; on a host, the home."),
-    ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("-e", "--env", metavar="KEY[=VALUE]", help="Set a variable; without a value, to yours."),
-    ] = None,
-    env_file: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Set the variables of KEY=VALUE lines.")
-    ] = None,
-    secret: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY", help="Set a variable to your value, and never write it to a disk."),
-    ] = None,
-    stdin: Annotated[
-        str | None, typer.Option(metavar="FILE", help="What the command reads; '-' is this command's stdin.")
-    ] = None,
-    shell: Annotated[str | None, typer.Option(metavar="PROG", help="The program that runs LINE or the script.")] = None,
-    login: Annotated[bool, typer.Option("--login", help="Run it in the login shell, which reads the profile.")] = False,
-    time_limit: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="End the job after this time, such as 90, 2m or 1h30m.")
-    ] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Let standard error go where standard output goes.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when the job has ended, with its exit status.")] = False,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Show the output until the job has ended.")] = False,
+    name: Name = None,
+    line: Line = None,
+    script: Script = None,
+    directory: Directory = None,
+    env: Env = None,
+    env_file: EnvFile = None,
+    secret: Secret = None,
+    stdin: Stdin = None,
+    shell: Shell = None,
+    login: Login = False,
+    time_limit: TimeLimit = None,
+    merge: Merge = False,
+    wait: Wait = False,
+    follow: Follow = False,
     stop_on_exit: StopOnExit = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -89,16 +103,23 @@ def start(
     spec = spec_of(asked, here=local_only((), hosts))
     started = call(lambda manager: manager.start(spec, hosts=hosts), hosts=hosts)
     if not (wait or follow):
-        output.tell(started, "started", quiet=quiet, json=json)
-        return 1 if started.errors else 0
+        return output.tell(started, "started", quiet=quiet, json=json)
+    _announce(started, follow=follow, quiet=quiet, json=json)
+    ended = _view(started, hosts, follow=follow, stop_on_exit=stop_on_exit)
+    if follow or quiet:
+        output.report(ended)
+    else:
+        output.tell(ended, json=json)
+    return status.of_result(ended, unfinished=status.UNKNOWN)
+
+
+def _announce(started: Result, *, follow: bool, quiet: bool, json: bool) -> None:
+    """Say what was started; with ``-f`` standard output is the job's, and JSON comes at the end."""
     for job in started.jobs:
         if quiet and not follow:
-            output.data(job.ref)
+            output.data(visible(job.ref))
         elif not (quiet or json):
-            output.note(output.sentence(job, "started"))
-    ended = _view(started, hosts, follow=follow, stop_on_exit=stop_on_exit)
-    output.report(ended, json=json)
-    return status.of_result(ended, unfinished=status.UNKNOWN)
+            (output.note if follow else output.data)(output.sentence(job, "started"))
 
 
 def _view(started: Result, hosts: list[str], *, follow: bool, stop_on_exit: bool) -> Result:

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from rjob import times
-from rjob.cli import complete, output
+from rjob.cli import output
 from rjob.cli.call import call
-from rjob.cli.options import Hosts, Jobs, Json, Verb, verbs
+from rjob.cli.options import Hosts, Job, Jobs, Json, Verb, verbs
 
 app = verbs()
 
@@ -25,15 +25,13 @@ def stop(
     """Stop jobs with everything that they started: a signal, time to end, then a kill."""
     hosts = host or []
     seconds = None if grace is None else times.duration(grace)
-    result = call(
-        lambda manager: manager.stop(jobs, hosts=hosts, signal=signal, grace=seconds), jobs=jobs, hosts=hosts
-    )
+    result = call(lambda manager: manager.stop(jobs, hosts=hosts, signal=signal, grace=seconds), jobs=jobs, hosts=hosts)
     return output.tell(result, json=json)
 
 
 @app.command(cls=Verb)
 def signal(
-    job: Annotated[str, typer.Argument(metavar="JOB", show_default=False, autocompletion=complete.jobs)],
+    job: Job,
     name: Annotated[str, typer.Argument(metavar="SIGNAL", show_default=False, help="A name or number: HUP, USR1, 10.")],
     host: Hosts = None,
     json: Json = False,

@@ -35,7 +35,7 @@ _COLOURS = {
     State.DISCONNECTED: 35,
 }
 # These have the same number on every Unix.
-_SIGNALS = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", 9: "SIGKILL", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM"}
+_SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 6: "ABRT", 9: "KILL", 13: "PIPE", 14: "ALRM", 15: "TERM"}
 
 
 def jobs_table(
@@ -105,7 +105,7 @@ def exit_text(job: Job) -> str:
     if job.exit_code is not None:
         return str(job.exit_code)
     if job.signal is not None:
-        return _SIGNALS.get(job.signal, f"signal {job.signal}")
+        return f"SIG{_SIGNALS[job.signal]}" if job.signal in _SIGNALS else f"signal {job.signal}"
     return ""
 
 

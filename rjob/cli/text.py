@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 WIDE_FILLER = "\ue000"
-"""Stands for the second column of a wide character; :func:`visible` lets none through, so it is never the text's own."""
+"""Stands for the second column of a wide character; :func:`visible` lets none of the text's own through."""
 
 # Persian, the Indic scripts and emoji need the two joiners; every other invisible character only deceives.
 _JOINERS = "\u200c\u200d"

@@ -5,6 +5,7 @@ A host is not trusted: a line that makes no sense is passed over, a value that m
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class JobFacts:
         self.out_bytes = 0
         self.err_bytes = 0
         self._files: dict[str, list[str]] = {}
+        self._record: dict[str, Any] | None = None
 
     def add(self, name: str, line: str) -> None:
         """Take one line of one of its small files."""
@@ -53,18 +55,15 @@ class JobFacts:
     @property
     def record(self) -> dict[str, Any] | None:
         """The start record; None if it cannot be read."""
-        import json
-
         lines = self._files.get("start")
-        if not lines or len(lines[0]) > _RECORD_LIMIT:
-            return None
-        try:
-            record = json.loads(lines[0])
-        except ValueError:
-            return None
-        if not isinstance(record, dict) or not isinstance(record.get("id"), int):
-            return None
-        return record
+        if self._record is None and lines and len(lines[0]) <= _RECORD_LIMIT:
+            try:
+                record = json.loads(lines[0])
+            except (ValueError, RecursionError):
+                return None
+            if isinstance(record, dict) and type(record.get("id")) is int:
+                self._record = record
+        return self._record
 
     @property
     def received(self) -> tuple[int, int]:
