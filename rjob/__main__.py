@@ -1,6 +1,8 @@
 """``python -m rjob``."""
 
+import sys
+
 from rjob.cli.app import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

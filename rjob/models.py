@@ -114,10 +114,8 @@ class Job(NamedTuple):
     err_received: int = 0
     retry_of: str | None = None
     children: tuple[Job, ...] = ()
-    truncated: bool = False
-    """Whether ``argv`` and ``command`` are only the beginning of a long command."""
     record: dict[str, Any] = {}  # noqa: RUF012  (a NamedTuple's default; never changed)
-    """The start record as the registry has it."""
+    """The start record, whole."""
 
     @property
     def has_more_data(self) -> bool:

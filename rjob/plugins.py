@@ -102,7 +102,7 @@ class Plugins:
             PluginError: What it brings is not a transport, or its scheme is taken.
         """
         name = getattr(plugin, "__name__", None) or type(plugin).__name__
-        for transport in self._classes(plugin, f"object:{name}", name):
+        for transport in self._classes(plugin, None, name):
             if transport.scheme in BUILTIN or transport.scheme in self._transports:
                 raise PluginError(f"the scheme {transport.scheme!r} of {name} is taken already")
             self._transports[transport.scheme] = transport
@@ -147,7 +147,7 @@ class Plugins:
                 return transport
         raise PluginError(f"{source.distribution}: {source.module} brings no transport for {source.scheme}:")
 
-    def _classes(self, plugin: object, name: str, distribution: str) -> list[type[Transport]]:
+    def _classes(self, plugin: object, name: str | None, distribution: str) -> list[type[Transport]]:
         """What one plugin brings, checked."""
         from rjob.transports.base import Transport
 

@@ -1,6 +1,5 @@
 """The verb get: look at jobs."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,7 +67,7 @@ def get(
     refs, hosts = jobs or [], host or []
     query = Query(every, states(state or []), name, location, newest, _instant(since), _instant(until))
     if watch:
-        if quiet or json or not sys.stdout.isatty():
+        if quiet or json or not output.on_terminal():
             raise UsageError("--watch draws a table on a terminal", hint="leave out -q, --json and pipes")
         call(lambda manager: _watch(manager, refs, hosts, query, wide), jobs=refs, hosts=hosts, loop=True)
     result = call(lambda manager: manager.get(refs, hosts=hosts, query=query), jobs=refs, hosts=hosts)

@@ -12,14 +12,23 @@ from rjob.models import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import TextIO
 
     from rjob.errors import RjobError
     from rjob.models import Job, Result
 
 
 def prepare() -> None:
-    """Make sure that no character can end the program because the terminal has no such letter."""
+    """Make the standard streams safe to use.
+
+    No character ends the program because the terminal has no such letter.  The numbers of streams that the caller has
+    closed are taken, so that no output ever goes into another file that happened to get such a number; writing there
+    is an error.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -139,13 +148,17 @@ def sentence(job: Job, what: str) -> str:
     return f"Job {visible(job.ref)} {what}: {visible(job.command)}"
 
 
-def coloured(setting: str, environ: Mapping[str, str] | None = None, stream: TextIO | None = None) -> bool:
+def on_terminal() -> bool:
+    """Whether somebody looks at standard output."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def coloured(setting: str, environ: Mapping[str, str] | None = None) -> bool:
     """Decide whether to use colours.
 
     Args:
         setting: ``auto``, ``always`` or ``never``, as the settings file has it.
         environ: The environment; this process's when None.
-        stream: Where the text goes; standard output when None.
     """
     environ = os.environ if environ is None else environ
     if environ.get("NO_COLOR"):
@@ -154,12 +167,12 @@ def coloured(setting: str, environ: Mapping[str, str] | None = None, stream: Tex
         return True
     if setting != "auto":
         return setting == "always"
-    return (stream or sys.stdout).isatty() and environ.get("TERM") != "dumb"
+    return on_terminal() and environ.get("TERM") != "dumb"
 
 
 def columns() -> int | None:
     """How wide a table may be; None where nobody looks at its width."""
-    if not sys.stdout.isatty():
+    if not on_terminal():
         return None
     import shutil
 

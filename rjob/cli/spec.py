@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from rjob import times
@@ -122,9 +121,7 @@ def _key(key: str) -> str:
 
 def _read(path: str) -> bytes:
     try:
-        if path == "-":
-            return sys.stdin.buffer.read()
-        with open(path, "rb") as file:
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
             return file.read()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error

@@ -84,6 +84,8 @@ def table(
 
     # Wide characters have been given fillers: whether tabulate could measure them depends on what else is installed.
     tabulate.WIDE_CHARS_MODE = False
+    # Else each column is at least two wider than its header.
+    tabulate.MIN_PADDING = 0
     shown = _fitted(headers, [[visible(cell) for cell in row] for row in rows], limit)
     paints = [(paint or {}).get(name, {}) for name in headers]
     text = tabulate.tabulate(

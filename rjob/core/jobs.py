@@ -26,7 +26,6 @@ def view(facts: Facts, job: JobFacts, host: str | None) -> tuple[Job, Verdict]:
     identity = job.words("identity") or []
     owner = facts.hosts.get(job.machine, "")
     at = owner if job.foreign else host
-    argv = record.get("argv")
     received = job.received
     made = Job(
         id=number,
@@ -42,7 +41,7 @@ def view(facts: Facts, job: JobFacts, host: str | None) -> tuple[Job, Verdict]:
         owner=owner,
         machine=job.machine,
         command=_text(record.get("command")) or "",
-        argv=tuple(map(str, argv)) if isinstance(argv, list) else None,
+        argv=_words(record),
         line=_text(record.get("line")),
         begin=instant(identity[4] if len(identity) > 4 else None) or instant(_text(record.get("time"))),
         end=instant(exit_words[3] if len(exit_words) > 3 else None),
@@ -51,10 +50,14 @@ def view(facts: Facts, job: JobFacts, host: str | None) -> tuple[Job, Verdict]:
         out_received=received[0],
         err_received=received[1],
         retry_of=_text(record.get("retry_of")),
-        truncated=bool(record.get("truncated")),
         record=record,
     )
     return made, verdict
+
+
+def _words(record: dict[str, Any]) -> tuple[str, ...] | None:
+    argv = record.get("argv")
+    return tuple(map(str, argv)) if isinstance(argv, list) else None
 
 
 def _text(value: Any) -> str | None:

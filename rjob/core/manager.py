@@ -334,14 +334,19 @@ class JobManager:
         async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
             busy = [job for job in found if not job.state.finished]
             chosen = [job for job in found if job.state.finished and not (failed and job.state is State.COMPLETED)]
-            launches = [retry_of(job.record, job.instance_id, str(uuid.uuid4()), values) for job in chosen]
-            if launches:
-                fresh.extend((await self._launch(owner, launches, {})).jobs)
-            return [
+            errors: list[RjobError] = [
                 JobConflict(f"job {job.ref} is not finished", hint="wait for it, or stop it", host=owner.host, job=job.ref)
                 for job in busy
                 if not failed
             ]
+            launches = [retry_of(job.record, job.instance_id, str(uuid.uuid4()), values) for job in chosen]
+            # Secrets are set for a whole request: no job may see another one's.
+            apart = any(launch.secrets for launch in launches)
+            for batch in [[launch] for launch in launches] if apart else [launches][: len(launches)]:
+                part = await self._launch(owner, batch, {})
+                fresh.extend(part.jobs)
+                errors.extend(part.errors)
+            return errors
 
         result = await self._change(jobs, hosts, one, again=False)
         return result._replace(jobs=tuple(fresh))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rjob.errors import ConfigError, ConnectionLost, ProtocolError, RjobError, TransportError
 from rjob.runner.facts import Facts
-from rjob.runner.protocol import Absent, Bytes, Line, Reply, new_marker, posix_runner, request
+from rjob.runner.protocol import Absent, Line, Reply, new_marker, posix_runner, request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rjob.transports.base import Connection, Process, Transport
 
 # What may be asked again when a connection broke and nobody knows whether it was done: asking twice is as asking once.
-_REPEATABLE = frozenset("start facts received file wait tree stop conclude compact rebuild info".split())
+_REPEATABLE = frozenset("start facts received wait tree stop conclude compact rebuild info".split())
 _ATTEMPTS = 4
 
 
@@ -137,11 +137,6 @@ class Owner:
             if isinstance(event, Line):
                 facts.add(event.text)
         return facts
-
-    async def file(self, uuid: str, name: str) -> bytes:
-        """One small file of a job, whole."""
-        pieces = [event.data async for event in self._events("file", (uuid, name), b"") if isinstance(event, Bytes)]
-        return b"".join(pieces)
 
     async def _events(self, operation: str, lines: tuple[str | bytes, ...], body: bytes) -> AsyncIterator[Event]:
         """The events of a whole reply, asked for again while the connection breaks and asking again is harmless."""

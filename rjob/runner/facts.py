@@ -13,7 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_RECORD_LIMIT = 65536
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+def number(word: str) -> int | None:
+    """The number that a word of a host's is; None if it is none, or one that no file can reach."""
+    return int(word) if _NUMBER.fullmatch(word) else None
+
+
+def _object(lines: list[str] | None) -> dict[str, Any]:
+    """The JSON object on a file's first line; an empty one where there is none."""
+    try:
+        value = json.loads(lines[0]) if lines else {}
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 class JobFacts:
@@ -55,22 +69,21 @@ class JobFacts:
     @property
     def record(self) -> dict[str, Any] | None:
         """The start record; None if it cannot be read."""
-        lines = self._files.get("start")
-        if self._record is None and lines and len(lines[0]) <= _RECORD_LIMIT:
-            try:
-                record = json.loads(lines[0])
-            except (ValueError, RecursionError):
-                return None
-            if isinstance(record, dict) and type(record.get("id")) is int:
-                self._record = record
+        if self._record is None:
+            record = _object(self._files.get("start"))
+            if type(record.get("id")) is int:
+                # A record that is too long for the registry lies beside it, whole.
+                record.pop("truncated", None)
+                self._record = record | _object(self._files.get("job.json"))
         return self._record
 
     @property
     def received(self) -> tuple[int, int]:
         """How many bytes of its two streams were received."""
         words = self.words("received") or []
-        numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
-        return (numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0)
+        if len(words) != 2:
+            return 0, 0
+        return number(words[0]) or 0, number(words[1]) or 0
 
 
 class Facts:
@@ -116,15 +129,15 @@ class Facts:
             self.hosts[self.machine] = self.host
         elif first == "owner" and words:
             self.hosts[words[0]] = " ".join(words[1:])
-        elif first == "total" and words and words[0].isdigit():
-            self.total = int(words[0])
+        elif first == "total" and words:
+            self.total = number(words[0]) or 0
         elif first == "selected":
             self.selected.append([word for word in words if _UUID.fullmatch(word)])
         elif first == "alive" and words:
             if job := self._job(words[0]):
                 job.alive = words[1:]
-        elif first == "size" and len(words) == 2 and words[0].isdigit():
-            self._add_size(words[1], int(words[0]))
+        elif first == "size" and len(words) == 2:
+            self._add_size(words[1], number(words[0]) or 0)
         elif first == "symlink" and words:
             self.broken[words[0]] = "a symbolic link"
         elif line:

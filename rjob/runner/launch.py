@@ -72,7 +72,7 @@ def launch_of(spec: JobSpec, uuid: str) -> Launch:
         parts.append(("script", spec.script))
     if spec.stdin is not None:
         parts.append(("stdin", spec.stdin))
-    limit = f"{spec.time_limit:g}" if spec.time_limit is not None else ""
+    limit = "" if spec.time_limit is None else f"{max(spec.time_limit, 0.001):.3f}".rstrip("0").rstrip(".")
     return Launch(uuid, _record(spec), tuple(parts), limit, spec.secrets)
 
 

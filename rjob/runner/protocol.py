@@ -16,6 +16,7 @@ operations with their lines and replies; :data:`OPERATIONS` holds their names, a
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
 
 from rjob.errors import OwnerError, ProtocolError
@@ -27,7 +28,7 @@ except ImportError:  # pragma: no cover  (an interpreter without it)
     from hashlib import blake2b
 
 OPERATIONS = frozenset(
-    "start facts read received file follow wait signal tree stop conclude remove compact rebuild info".split()
+    "start facts read received follow wait signal tree stop conclude remove compact rebuild info".split()
 )
 """What every runner can do."""
 
@@ -35,7 +36,7 @@ _LINE_LIMIT = 16 * 1024 * 1024
 
 # One line, without ' ! \ and newlines, so that any login shell hands it on.
 _LOCATE = (
-    "IFS= read -r rj_home; case $rj_home in "
+    "IFS= read -r rj_home || exit 1; case $rj_home in "
     '"") rj_home=${HOME:?}/.local/state/rjob;; "~/"*) rj_home=$HOME/${rj_home#??};; esac; '
 )
 _SERVE = (
@@ -330,11 +331,10 @@ def _overlap(data: bytes, mark: bytes) -> int:
 
 
 def _data_words(text: str) -> tuple[str, int, int]:
-    try:
-        name, offset, size = text.split(" ")
-        return name, int(offset), int(size)
-    except ValueError as error:
-        raise ProtocolError(f"the reply has a broken data line: {text[:80]!r}") from error
+    match = re.fullmatch(r"(\S+) ([0-9]{1,18}) ([0-9]{1,18})", text)
+    if match is None:
+        raise ProtocolError(f"the reply has a broken data line: {text[:80]!r}")
+    return match[1], int(match[2]), int(match[3])
 
 
 _SAYINGS = {

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.models import State
+from rjob.runner.facts import number
 
 if TYPE_CHECKING:
     from rjob.runner.facts import JobFacts
@@ -41,8 +42,8 @@ def signal_number(name: str) -> int | None:
         name: ``TERM``, ``SIGTERM`` or ``15``.
     """
     word = name.upper().removeprefix("SIG")
-    if word.isascii() and word.isdigit():
-        return int(word)
+    if (given := number(word)) is not None:
+        return given
     found = getattr(signals, "SIG" + word, None)
     return int(found) if isinstance(found, signals.Signals) else None
 
@@ -95,19 +96,21 @@ def _finished(facts: JobFacts, record: list[str]) -> Verdict:
     word, seen = record[1], record[2]
     if word in LOST:
         return Verdict(State.LOST, LOST[word])
-    status = int(word) if word.isascii() and word.isdigit() else None
+    status = number(word)
     stop, expired = facts.words("stop"), facts.words("expired")
-    number = int(seen) if seen.isdigit() else _sent_signal(facts, status)
-    if number is not None:
+    sent = number(seen)
+    if sent is None:
+        sent = _sent_signal(facts, status)
+    if sent is not None:
         status = None
     if stop is not None:
         if word == "never":
             return Verdict(State.STOPPED, "it was stopped before it began")
-        return Verdict(State.STOPPED, None, status, number or (None if status is not None else _marked(stop)))
+        return Verdict(State.STOPPED, None, status, sent or (None if status is not None else _marked(stop)))
     if expired is not None:
-        return Verdict(State.FAILED, "its time limit was reached", status, number or _marked(expired))
-    if number is not None:
-        return Verdict(State.FAILED, f"ended by {signal_name(number)}", None, number)
+        return Verdict(State.FAILED, "its time limit was reached", status, sent or _marked(expired))
+    if sent is not None:
+        return Verdict(State.FAILED, f"ended by {signal_name(sent)}", None, sent)
     if status is None:
         return Verdict(State.LOST, "its exit record cannot be read")
     if status == 0:
@@ -126,13 +129,13 @@ def _sent_signal(facts: JobFacts, status: int | None) -> int | None:
     """
     if status is None or status <= 128:
         return None
-    number = status - 128
+    likely = status - 128
     sent = {_marked([line]) for line in (facts.text("signals") or "").split()}
     for name in ("stop", "expired"):
         words = facts.words(name)
         if words is not None:
             sent |= {_marked(words), int(signals.Signals(9))}
-    return number if number in sent else None
+    return likely if likely in sent else None
 
 
 def _why(facts: JobFacts, status: int) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from rjob.testing.sshd import Sshd, SshdUnavailable
 
+pytest.register_assert_rewrite("rjob.testing.conformance")
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -137,6 +137,20 @@ async def test_an_unknown_host_key_is_refused_and_the_hint_accepts_it(sshd: Sshd
     assert await says(unknown(sshd), "echo", "in") == b"in\n"
 
 
+async def test_the_hint_for_a_host_that_goes_by_another_name(sshd: Sshd, home: Path, tmp_path: Path) -> None:
+    """The host cannot be asked for its key under that name, so the hint has the very line to add."""
+    (home / ".ssh").mkdir()
+    config = tmp_path / "config"
+    config.write_text("HostKeyAlias cluster\n")
+    with pytest.raises(HostKeyRejected) as raised:
+        await unknown(sshd, ssh_config=str(config)).connect()
+    assert raised.value.hint is not None
+    command = raised.value.hint.partition("then: ")[2]
+    assert command.startswith("echo 'cluster ssh-ed25519 ")
+    tool("sh", "-c", command)
+    assert await says(unknown(sshd, ssh_config=str(config)), "echo", "in") == b"in\n"
+
+
 async def test_known_hosts_none_does_not_switch_verification_off(sshd: Sshd, tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("UserKnownHostsFile none\nGlobalKnownHostsFile none\n")
@@ -541,7 +555,7 @@ def test_unhonoured_directives_are_named(tmp_path: Path) -> None:
         "Host other\n  ForwardAgent yes\n"
     )
     lines = SSHTransport(Target.parse("ssh://g"), {"ssh_config": str(config)}).unhonoured()
-    assert [line.split()[0] for line in lines] == ["controlmaster", "requesttty"]
+    assert [line.split()[0] for line in lines] == ["ControlMaster", "RequestTTY"]
     assert f"({config}, line 2)" in lines[0]
 
 
@@ -617,9 +631,10 @@ async def test_more_commands_than_sessions(sshd: Sshd) -> None:
     assert [int(outcome.out) for outcome in outcomes] == list(range(30))
 
 
-async def test_a_host_that_runs_few_sessions(tmp_path: Path) -> None:
+async def test_a_host_that_runs_few_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rjob.transports.ssh.connection.FULL_RETRIES", 1)
     with Sshd(folder=tmp_path / "sshd", lines=["MaxSessions 1"]) as server:
-        async with await host(server, retries=1).connect() as connection:
+        async with await host(server).connect() as connection:
             process = await connection.run(["cat"])
             with pytest.raises(ConnectFailed, match="will not run another command now") as raised:
                 await connection.run(["true"])

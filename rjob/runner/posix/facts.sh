@@ -54,8 +54,8 @@ rj_liveness() {
 		set -- "$1" $rj_pids
 		rj_count=$(($# - 1))
 	fi
-	rj_word=same
-	[ "$rj_booted" = "$rj_boot" ] || rj_word=other
+	# A claim that tells nothing is no sign of another boot.
+	case $rj_booted in "$rj_boot" | none | broken | never) rj_word=same ;; *) rj_word=other ;; esac
 	printf 'alive %s %s %s %s %s\n' "$1" "$rj_supervisor" "$rj_leader" "$rj_count" "$rj_word"
 }
 
@@ -68,7 +68,7 @@ rj_files() {
 			continue
 		fi
 		rj_u=$rj_base/$rj_uuid
-		rj_small="$rj_small $rj_u/start $rj_u/identity $rj_u/main $rj_u/stop $rj_u/expired $rj_u/signals $rj_u/error $rj_u/received $rj_u/exit"
+		rj_small="$rj_small $rj_u/start $rj_u/job.json $rj_u/identity $rj_u/main $rj_u/stop $rj_u/expired $rj_u/signals $rj_u/error $rj_u/received $rj_u/exit"
 		rj_big="$rj_big $rj_u/out $rj_u/err"
 	done
 	# shellcheck disable=SC2086
@@ -118,7 +118,7 @@ rj_facts_of_others() {
 	done
 }
 
-# SELECTOR… ("others WORD[:ARGUMENT]" asks for other machines' jobs too)
+# SELECTOR... ("others WORD[:ARGUMENT]" asks for other machines' jobs too)
 rj_op_facts() {
 	rj_all='' rj_others=''
 	rj_describe_owner

@@ -3,8 +3,8 @@
 #
 # Run as
 #   . FILE MARKER              by the bootstrap: serve one request from stdin, reply on stdout
-#   sh FILE supervise|become|ended|expire JOB …     the life of one job
-#   sh FILE host get|tail|stop …                    for people on the machine
+#   sh FILE supervise|become|ended|expire JOB ...     the life of one job
+#   sh FILE host get|tail|stop ...                    for people on the machine
 #
 # Every name begins with rj_, so that no variable of the caller's environment, which the job inherits, is touched.
 # A shell reads a script command by command: the supervisor below never parses, and so never holds in memory, the rest.
@@ -76,7 +76,8 @@ if [ "${1-}" = supervise ]; then
 	elif [ "$rj_status" -gt 256 ]; then
 		rj_signal=$((rj_status - 256)) rj_status=$((rj_status - 128))
 	fi
-	[ -z "$rj_watch" ] || kill "$rj_watch" 2>/dev/null
+	# A watcher that is at work must finish it.
+	[ -z "$rj_watch" ] || [ -e "$rj_job/expired" ] || kill "$rj_watch" 2>/dev/null
 	rj_record=$(printf '%-63s' "1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)")
 	# The file's blocks were taken when the job was made, so a full disk cannot keep the truth out, nor half of it in.
 	rj_tries=0
@@ -105,7 +106,7 @@ if [ "${1-}" = become ]; then
 	. "$rj_job/spec"
 	if [ -e "$rj_job/stdin" ]; then exec <"$rj_job/stdin"; fi
 	if [ "$rj_merge" ]; then exec >>"$rj_job/out" 2>&1; else exec >>"$rj_job/out" 2>>"$rj_job/err"; fi
-	if ! cd -- "${rj_dir:-${HOME:-/}}" 2>/dev/null; then
+	if ! CDPATH= cd -- "${rj_dir:-${HOME:-/}}" 2>/dev/null; then
 		printf 'cannot change to the directory %s\n' "${rj_dir:-${HOME:-/}}" >"$rj_job/error"
 		exit 126
 	fi

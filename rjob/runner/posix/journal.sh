@@ -50,16 +50,27 @@ rj_end_line() {
 	rj_line='{"v":1,"event":"end","id":'$rj_id',"instance":"'$1'","time":"'${rj_when%% *}'","status":'$rj_status'}'
 }
 
+# Journal the ends whose own runner was killed before it could.
+rj_settle_live() {
+	set --
+	for rj_file in "$rj_owner"/live/[0-9]*; do
+		rj_uuid=''
+		{ IFS= read -r rj_uuid <"$rj_file"; } 2>/dev/null || continue
+		[ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] || set -- "$@" "$rj_uuid"
+	done
+	[ $# -eq 0 ] || [ -s "$rj_owner/pending" ] || rj_settle "$@"
+}
+
 # Journal the ends of jobs $* that are still listed as unfinished.  Called with the lock.
 rj_settle() {
 	rj_lines='' rj_done=''
 	for rj_uuid; do
 		rj_end_line "$rj_uuid" && [ -e "$rj_owner/live/$rj_id" ] || continue
-		rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done $rj_owner/live/$rj_id"
+		rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done live/$rj_id"
 	done
 	[ "$rj_lines" ] || return 0
 	rj_intend "${rj_lines%?}"
 	# shellcheck disable=SC2086
-	(IFS=' '; rm -f $rj_done)
+	(cd "$rj_owner" && rm -f $rj_done)
 	rj_append "${rj_lines%?}"
 }

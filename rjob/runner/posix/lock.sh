@@ -22,7 +22,12 @@ rj_lock() {
 		fi
 		rj_round=$((rj_round + 1))
 	done
-	if [ -s "$rj_owner/pending" ]; then rj_recover; fi
+	if [ -s "$rj_owner/pending" ]; then
+		rj_recover || {
+			rj_unlock
+			rj_fail no-space "$rj_owner"
+		}
+	fi
 }
 
 rj_unlock() { rm -f "$rj_owner/lock" "$rj_mine"; }

@@ -1,4 +1,4 @@
-# ops: read, received, file.  What jobs have written, and how much of it was received.
+# ops: read, received.  What jobs have written, and how much of it was received.
 
 rj_size_of() { # FILE: rj_bytes
 	rj_bytes=$(stat -c %s "$1" 2>/dev/null || stat -f %z "$1" 2>/dev/null || ls -ln "$1" | awk '{ print $5 }')
@@ -26,7 +26,7 @@ rj_begin_at() {
 	[ "$rj_from" -le "$rj_bytes" ] || rj_from=$rj_bytes
 }
 
-rj_send() { # STREAM FILE WHERE…
+rj_send() { # STREAM FILE WHERE...
 	rj_stream=$1
 	shift
 	rj_begin_at "$@"
@@ -47,7 +47,7 @@ rj_read_received() { # UUID: rj_got_out rj_got_err
 	rj_got_err=${rj_got_err:-0}
 }
 
-# out|err|both cursor|tail N|OUT ERR, ack|keep, SELECTOR…: facts and bytes; with ack, cursors move as stdin then says.
+# out|err|both cursor|tail N|OUT ERR, ack|keep, SELECTOR...: facts and bytes; with ack, cursors move as stdin then says.
 rj_op_read() {
 	rj_streams=$1 rj_where=$2 rj_ack=$3
 	shift 3
@@ -88,7 +88,7 @@ rj_op_read() {
 	fi
 }
 
-# UUID OUT ERR …: move cursors, only ever forward.
+# UUID OUT ERR ...: move cursors, only ever forward.
 rj_received() {
 	rj_lock
 	while [ $# -gt 2 ]; do
@@ -113,11 +113,4 @@ rj_received() {
 rj_op_received() {
 	# shellcheck disable=SC2086
 	rj_received $1
-}
-
-# UUID NAME: one small file of a job, whole.
-rj_op_file() {
-	rj_size_of "$rj_owner/jobs/$1/$2"
-	printf 'data %s 0 %s\n' "$2" "$rj_bytes"
-	cat "$rj_owner/jobs/$1/$2" 2>/dev/null
 }

@@ -49,16 +49,17 @@ rj_read_next() {
 	*[!0-9]*) rj_next='' ;;
 	esac
 	if [ -z "$rj_next" ] || [ -z "$rj_removed" ]; then
-		rj_next=1 rj_removed=0
-		if [ -s "$rj_owner/registry.jsonl" ]; then rj_highest; fi
+		rj_removed=0
+		rj_highest
 	fi
 }
 
 # After next was lost: one more than the highest id that anything tells of.
 rj_highest() {
 	rj_next=$({
-		sed -n 's/^{"v":[0-9]*,"event":"[a-z]*","id":\([0-9]\{1,15\}\),.*/\1/p' "$rj_owner/registry.jsonl"
+		sed -n 's/^{"v":[0-9]*,"event":"[a-z]*","id":\([0-9]\{1,15\}\),.*/\1/p' "$rj_owner/registry.jsonl" 2>/dev/null
 		for rj_file in "$rj_owner"/ids/[0-9]*; do printf '%s\n' "${rj_file##*/}"; done | sed -n '/^[0-9]*$/p'
+		find "$rj_owner/jobs" -name id -type f -exec cat {} + 2>/dev/null | sed -n '/^[0-9]\{1,15\}$/p'
 	} | sort -n | tail -n 1)
 	rj_next=$((${rj_next:-0} + 1))
 }

@@ -2,9 +2,11 @@
 
 # A selector becomes the jobs that it names, in rj_found.
 rj_select() {
-	rj_found=''
+	rj_found='' rj_text=${1#name }
+	set -f
 	# shellcheck disable=SC2086
 	set -- $1
+	set +f
 	rj_kind=${1-}
 	[ $# -eq 0 ] || shift
 	case $rj_kind in
@@ -35,7 +37,7 @@ rj_select() {
 	newest) rj_newest "$1" "${2-}" ;;
 	name)
 		# Newest first; the line of a job that is gone leads nowhere.
-		for rj_n in $(LC_ALL=C grep -F -e "$1" "$rj_owner/registry.jsonl" 2>/dev/null |
+		for rj_n in $(LC_ALL=C grep -F -e "$rj_text" "$rj_owner/registry.jsonl" 2>/dev/null |
 			sed -n 's/^{"v":[0-9]*,"event":"start","id":\([0-9]\{1,15\}\),.*/\1/p' | sort -rn); do
 			rj_by_id "$rj_n"
 			[ -z "$rj_found" ] || break

@@ -11,7 +11,7 @@ rj_stage() { # SIZE
 	fi
 }
 
-# UUID COPY PARTS…: lay out a job's folder in $rj_new from the body, or from job COPY's.
+# UUID COPY PARTS...: lay out a job's folder in $rj_new from the body, or from job COPY's.
 rj_lay_out() {
 	rj_dir=$rj_new/$1
 	mkdir "$rj_dir"
@@ -126,6 +126,7 @@ rj_commit() {
 		rj_first=$((rj_first + 1))
 	done
 	rj_append "${rj_lines%?}" 2>/dev/null || :
+	rj_settle_live
 }
 
 rj_full() {

@@ -34,27 +34,27 @@ _POLICIES: dict[str, HostKeyPolicy] = {
 }
 
 _UNHONOURED = {
-    "canonicalizehostname": "the name is used as it is",
-    "controlmaster": "rjob keeps a connection of its own",
-    "controlpath": "rjob keeps a connection of its own",
-    "controlpersist": "rjob keeps a connection of its own",
-    "dynamicforward": "nothing is forwarded",
-    "forwardagent": "nothing is forwarded",
-    "forwardx11": "nothing is forwarded",
-    "gssapiauthentication": "no GSSAPI: log in with a key",
-    "gssapidelegatecredentials": "no GSSAPI: log in with a key",
-    "gssapikeyexchange": "no GSSAPI: log in with a key",
-    "knownhostscommand": "only known_hosts files are read",
-    "localcommand": "no local command is run",
-    "localforward": "nothing is forwarded",
-    "proxyusefdpass": "the proxy command keeps the connection",
-    "remotecommand": "rjob sends its own command",
-    "remoteforward": "nothing is forwarded",
-    "requesttty": "no terminal is asked for",
-    "revokedhostkeys": "use @revoked lines in known_hosts",
-    "tunnel": "nothing is forwarded",
-    "updatehostkeys": "known_hosts is not rewritten",
-    "verifyhostkeydns": "only known_hosts files are trusted",
+    "CanonicalizeHostname": "the name is used as it is",
+    "ControlMaster": "rjob keeps a connection of its own",
+    "ControlPath": "rjob keeps a connection of its own",
+    "ControlPersist": "rjob keeps a connection of its own",
+    "DynamicForward": "nothing is forwarded",
+    "ForwardAgent": "nothing is forwarded",
+    "ForwardX11": "nothing is forwarded",
+    "GSSAPIAuthentication": "no GSSAPI: log in with a key",
+    "GSSAPIDelegateCredentials": "no GSSAPI: log in with a key",
+    "GSSAPIKeyExchange": "no GSSAPI: log in with a key",
+    "KnownHostsCommand": "only known_hosts files are read",
+    "LocalCommand": "no local command is run",
+    "LocalForward": "nothing is forwarded",
+    "ProxyUseFdpass": "the proxy command keeps the connection",
+    "RemoteCommand": "rjob sends its own command",
+    "RemoteForward": "nothing is forwarded",
+    "RequestTTY": "no terminal is asked for",
+    "RevokedHostKeys": "use @revoked lines in known_hosts",
+    "Tunnel": "nothing is forwarded",
+    "UpdateHostKeys": "known_hosts is not rewritten",
+    "VerifyHostKeyDNS": "only known_hosts files are trusted",
 }
 
 
@@ -75,7 +75,7 @@ class _Config(SSHClientConfig):
         # Taking the value away from the library matters as much as noting it: it would act on some of these.
         value = args[0].lower()
         args.clear()
-        if value not in ("no", "none", "false") and (option, value) != ("requesttty", "auto"):
+        if value not in ("no", "none", "false") and (option, value) != ("RequestTTY", "auto"):
             self.ignored.append(f"{option} ({self._path}, line {self._line_no}): {_UNHONOURED[option]}")
 
 
@@ -83,7 +83,7 @@ _Config._handlers = {
     **SSHClientConfig._handlers,
     "stricthostkeychecking": ("StrictHostKeyChecking", _Config._set_string),
     "hashknownhosts": ("HashKnownHosts", _Config._set_bool),
-    **{name: (name, _Config._note) for name in _UNHONOURED},
+    **{name.lower(): (name, _Config._note) for name in _UNHONOURED},
 }
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SESSIONS = 8
 """Commands at a time on one connection: sshd's MaxSessions is 10 unless somebody changed it."""
 
+FULL_RETRIES = 6
+"""Further attempts to start a command on a connection that is full: some 5 seconds."""
+
 _CIPHERS = "^aes128-gcm@openssh.com"  # twice the throughput of the library's first choice
 _BUFFER = 1 << 20
 _PIECE = 1 << 18
@@ -60,8 +63,8 @@ async def open_connection(target: Target, settings: Mapping[str, Any]) -> SSHCon
 
 
 async def _pause(attempt: int) -> None:
-    """Wait before another attempt: 0.1 to 0.2 s, doubling; at random, so that a crowd of clients spreads."""
-    await asyncio.sleep(0.2 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
+    """Wait before another attempt: 0.1 to 0.2 s, doubling up to 2 s; at random, so that a crowd of clients spreads."""
+    await asyncio.sleep(min(2, 0.2 * 2**attempt) * random.uniform(0.5, 1))  # noqa: S311
 
 
 class _Chain:
@@ -81,7 +84,7 @@ class _Chain:
 
         The library would do it without a shell, and take what the command says on stderr for the host's words.
         """
-        if re.search(r"[^\w.:%@+-]", host.hostname + host.user):
+        if re.search(r"^-|[^\w.:%@+-]", host.hostname + host.user):
             raise ConfigError("a host or user name with characters that ProxyCommand must not see", host=host.name)
         ours, theirs = socket.socketpair()
         with theirs:
@@ -236,7 +239,10 @@ class SSHConnection(Connection):
         return SSHProcess(self._host, self._connection, session)
 
     async def _start(self, line: str) -> _Session:
-        """Open a session, again while the host is full: nothing was started then."""
+        """Open a session, again while the host is full: nothing was started then.
+
+        It may be full of commands that are over or were let go of: sshd counts them for a moment, or until they notice.
+        """
         attempt = 0
         while True:
             try:
@@ -246,7 +252,7 @@ class SSHConnection(Connection):
                 if self._connection.is_closed() or not isinstance(error, asyncssh.ChannelOpenError):
                     raise while_in_use(error, self._host) from error
                 full = error.code in (asyncssh.OPEN_CONNECT_FAILED, asyncssh.OPEN_RESOURCE_SHORTAGE)
-                if not full or attempt == self._host.retries:
+                if not full or attempt == FULL_RETRIES:
                     raise while_starting(error, self._host) from error
             await _pause(attempt)
             attempt += 1

@@ -1,0 +1,10 @@
+"""Owns what the plugin's tests need before they are collected."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# So that they run from a checkout in which the plugin is not installed.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+pytest.register_assert_rewrite("rjob.testing.conformance")

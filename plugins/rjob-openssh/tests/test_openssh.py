@@ -1,0 +1,137 @@
+"""The plugin against a private OpenSSH server: first the suite that every transport passes, then what is its own."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rjob_openssh import OpenSSHTransport
+
+from rjob.errors import (
+    AuthenticationFailed,
+    ConnectFailed,
+    ConnectionLost,
+    HostKeyRejected,
+    TimedOut,
+    TransportError,
+    UsageError,
+)
+from rjob.testing.conformance import TransportTests, run
+from rjob.testing.sshd import Sshd, SshdUnavailable, free_port
+from rjob.transports.base import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rjob.transports.base import Transport
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    try:
+        server = Sshd(env={"HOME": str(tmp_path_factory.mktemp("home"))}, shell=("sh",)).start()
+    except SshdUnavailable as error:
+        pytest.skip(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _own_sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Not in tmp_path: a socket's path must be short.
+    with tempfile.TemporaryDirectory(prefix="rjob-", dir="/tmp") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
+
+
+def host(server: Sshd, **settings: Any) -> OpenSSHTransport:
+    return OpenSSHTransport(
+        Target.parse("openssh://private", name="gpu"), {"ssh_config": str(server.ssh_config), **settings}
+    )
+
+
+class TestConformance(TransportTests):
+    tells_signals = False  # ssh says 255, whatever the signal was
+
+    @pytest.fixture
+    async def transport(self, sshd: Sshd) -> Transport:
+        return host(sshd)
+
+    @pytest.fixture
+    async def unreachable(self, sshd: Sshd) -> Transport | None:
+        target = Target.parse(f"openssh://private:{free_port()}", name="gpu")
+        return OpenSSHTransport(target, {"ssh_config": str(sshd.ssh_config)})
+
+
+async def test_commands_share_one_connection(sshd: Sshd) -> None:
+    before = len(sshd.session_pids())
+    async with await host(sshd).connect() as first, await host(sshd).connect() as second:
+        seen = {(await run(each, ["sh", "-c", "echo $SSH_CONNECTION"])).out for each in (first, first, second)}
+    assert len(seen) == 1
+    assert len(sshd.session_pids()) > before  # and it stays for the next one
+
+
+async def test_the_users_own_control_path_is_used(sshd: Sshd, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    own = tmp_path / "own"
+    config.write_text(
+        f"Host *\n  ControlPath {own}\n  ControlMaster auto\n  ControlPersist 5\n{sshd.ssh_config.read_text()}"
+    )
+    async with await host(sshd, ssh_config=str(config)).connect() as connection:
+        assert own.is_socket()
+        assert (await run(connection, ["echo", "in"])).out == b"in\n"
+
+
+async def test_an_unknown_host_key(sshd: Sshd) -> None:
+    with pytest.raises(HostKeyRejected) as raised:
+        await host(sshd, known_hosts="/dev/null").connect()
+    assert raised.value.host == "gpu"
+
+
+async def test_a_key_that_is_not_accepted(sshd: Sshd, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(sshd.ssh_config.read_text().replace(str(sshd.client_key), "/nowhere/key"))
+    with pytest.raises(AuthenticationFailed):
+        await host(sshd, ssh_config=str(config)).connect()
+
+
+async def test_a_refused_port(sshd: Sshd) -> None:
+    with pytest.raises(ConnectFailed, match="refused"):
+        await host(sshd, port=free_port()).connect()
+
+
+async def test_a_name_that_does_not_resolve(sshd: Sshd) -> None:
+    with pytest.raises(ConnectFailed, match=r"no-such-host\.invalid"):
+        await host(sshd, hostname="no-such-host.invalid").connect()
+
+
+async def test_a_host_that_never_answers(sshd: Sshd) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(TimedOut):
+        await host(sshd, port=silent.getsockname()[1], connect_timeout=1).connect()
+
+
+async def test_a_url_without_a_host() -> None:
+    with pytest.raises(UsageError):
+        await OpenSSHTransport(Target.parse("openssh:"), {}).connect()
+
+
+async def test_a_connection_that_breaks(tmp_path: Path) -> None:
+    with Sshd(folder=tmp_path / "sshd") as server:
+        async with await host(server).connect() as connection:
+            process = await connection.run(["sh", "-c", "echo up; exec sleep 300"])
+            assert await process.read() is not None
+            server.drop_connections()
+            with pytest.raises(ConnectionLost):
+                await process.read()
+
+
+async def test_a_folder_of_somebody_else_is_not_used(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    with pytest.raises(TransportError, match="not a folder of yours alone"):
+        await host(sshd).connect()

@@ -1,0 +1,157 @@
+"""A job outlives whoever started it, and what is said of it is true."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from world import World
+
+from world import RJOB, alive, wait_until
+
+
+def pids(world: World, ref: str) -> tuple[int, int]:
+    """The supervisor's and the command's pid."""
+    folder = world.folder(ref)
+    return int((folder / "identity").read_text().split()[0]), int((folder / "main").read_text().split()[0])
+
+
+def test_a_job_outlives_the_shell_that_started_it(rjob: World) -> None:
+    gate = rjob.root / "gate"
+    os.mkfifo(gate)
+    line = f"{' '.join(RJOB)} start -c 'read x <{gate}; echo $x; exit 5'; echo ready; sleep 60"
+    shell = subprocess.Popen(
+        ["sh", "-c", line], env=rjob.env, stdout=subprocess.PIPE, start_new_session=True, stderr=subprocess.PIPE
+    )
+    assert shell.stdout is not None
+    wait_until(lambda: b"ready" in shell.stdout.readline(), what="the start")
+    os.killpg(shell.pid, signal.SIGHUP)
+    os.killpg(shell.pid, signal.SIGKILL)
+    shell.communicate()
+    assert rjob.job("1")["state"] == "Running"
+    gate.write_text("still here\n")
+    assert rjob("wait", "1", status=5).status == 5
+    assert rjob("receive", "1").out == b"still here\n"
+
+
+def test_a_killed_supervisor_leaves_the_job_running_with_the_reason(rjob: World) -> None:
+    ref = rjob.shell("sleep 60 & sleep 61")
+    supervisor, command = pids(rjob, ref)
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: not alive(supervisor))
+    job = rjob.job(ref)
+    assert job["state"] == "Running"
+    assert "supervisor" in job["reason"]
+    rjob("stop", ref)
+    assert rjob.job(ref)["state"] == "Stopped"
+    assert not alive(command)
+    assert not rjob.processes()
+
+
+def test_everything_killed_is_lost_and_stays_lost(rjob: World) -> None:
+    ref = rjob.start("sleep", "60")
+    for pid in pids(rjob, ref):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not rjob.processes())
+    job = rjob.job(ref)
+    assert (job["state"], job["exit_code"], job["signal"]) == ("Lost", None, None)
+    assert "killed" in job["reason"]
+    assert rjob("wait", ref, status=125).status == 125
+    # The finding was recorded: a later reboot does not change it.
+    identity = rjob.folder(ref) / "identity"
+    identity.write_text(identity.read_text().replace("-", "0"))
+    assert rjob.job(ref)["reason"] == job["reason"]
+    assert [event["event"] for event in rjob.events()] == ["start", "end"]
+
+
+def test_another_boot_means_lost(rjob: World) -> None:
+    ref = rjob.start("sleep", "60")
+    identity = rjob.folder(ref) / "identity"
+    supervisor, command = pids(rjob, ref)
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    identity.write_text(identity.read_text().replace(boot, "00000000-0000-0000-0000-000000000000"))
+    job = rjob.job(ref)
+    assert job["state"] == "Lost"
+    assert "rebooted" in job["reason"]
+    # These pids are another boot's: whatever bears them now is not the job's.
+    rjob("stop", ref, status=None)
+    assert alive(supervisor)
+    assert alive(command)
+
+
+def test_a_reused_pid_is_not_the_job_and_is_never_killed(rjob: World) -> None:
+    ref = rjob.start("sleep", "60")
+    for pid in pids(rjob, ref):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not rjob.processes())
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        folder = rjob.folder(ref)
+        for name in ("identity", "main"):
+            words = (folder / name).read_text().split()
+            (folder / name).write_text(" ".join([str(stranger.pid), *words[1:]]) + "\n")
+        assert rjob.job(ref)["state"] == "Lost"
+        rjob("stop", ref, status=None)
+        rjob("signal", ref, "KILL", status=1)
+        rjob("remove", ref)
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_zombie_is_dead(rjob: World) -> None:
+    """The supervisor is gone, and the command is a zombie of somebody who does not reap it."""
+    ref = rjob.start("sleep", "60")
+    for pid in pids(rjob, ref):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not rjob.processes())
+    zombie = subprocess.Popen([sys.executable, "-c", "pass"], start_new_session=True)
+    try:
+        stat = Path(f"/proc/{zombie.pid}/stat")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
+        begin = stat.read_text().rpartition(")")[2].split()[19]
+        folder = rjob.folder(ref)
+        words = (folder / "identity").read_text().split()
+        (folder / "identity").write_text(" ".join([str(zombie.pid), begin, *words[2:]]) + "\n")
+        (folder / "main").write_text(f"{zombie.pid} {begin}\n")
+        assert rjob.job(ref)["state"] == "Lost"
+    finally:
+        zombie.wait()
+
+
+@pytest.fixture
+def small_disk(rjob: World) -> Path:
+    """A file system of 256 KiB that holds the jobs."""
+    rjob.home.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "none", rjob.home], check=True)
+    return rjob.home
+
+
+def test_a_full_disk_never_makes_a_failure_look_like_success(rjob: World, small_disk: Path) -> None:
+    try:
+        runs = rjob.root / "go"
+        os.mkfifo(runs)
+        refs = [rjob.shell(f"read x <{runs}; echo output; exit {status}") for status in (0, 4)]
+        with pytest.raises(OSError, match="space"), (small_disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(b"x" * 512)
+        for _ in refs:
+            runs.write_text("go\n")
+        states = {rjob.ended(ref)["exit_code"]: rjob.job(ref)["state"] for ref in refs}
+        assert states == {0: "Completed", 4: "Failed"} or states == {4: "Failed", 2: "Failed"} or 0 not in states
+        refused = rjob("start", "true", status=1)
+        assert re.search("space|write", refused.errors)
+        (small_disk / "filler").unlink()
+        assert rjob.ended(rjob.start("true"))["state"] == "Completed"
+    finally:
+        rjob.close()
+        subprocess.run(["umount", "-l", small_disk], check=True)

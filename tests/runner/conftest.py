@@ -1,0 +1,376 @@
+"""What the runner's tests stand on: a machine with a home of its own, asked in real shells through the real protocol."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid as uuids
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from rjob.models import JobSpec, State
+from rjob.runner.facts import Facts, JobFacts
+from rjob.runner.launch import Launch, launch_of, start_request
+from rjob.runner.protocol import Absent, Bytes, Data, Event, Line, Reply, new_marker, posix_runner, request
+from rjob.runner.states import Verdict, derive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+SHELLS = ("dash", "bash", "busybox", "ksh", "mksh", "yash")
+"""Every shell that the runner has to work under, as ``sh``."""
+
+# Real shells take their time, and a machine serves many examples.
+settings.register_profile(
+    "runner", deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+settings.load_profile("runner")
+
+RUNNER = posix_runner()
+PYTHON = os.path.realpath(sys.executable)
+"""An interpreter that needs no wrapper script to find it."""
+
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+MACHINE = "test-machine"
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str = "the condition") -> Any:
+    """Wait until a condition holds; return its first true value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come about within {seconds} s")
+        time.sleep(0.02)
+    return value
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
+
+
+def processes_with(mark: str) -> list[int]:
+    """The living processes whose environment holds ``mark``."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if mark.encode() in environment and int(entry.name) != os.getpid() and alive(int(entry.name)):
+            found.append(int(entry.name))
+    return found
+
+
+class Answer:
+    """A whole reply.
+
+    Attributes:
+        facts: What its lines tell.
+        lines: Its lines.
+        data: Its bytes by job and name; those of a followed stream by ``("", "out")`` and ``("", "err")``.
+        offsets: Where those bytes begin.
+        absent: Whether there was no runner to give one.
+    """
+
+    def __init__(self) -> None:
+        self.facts = Facts()
+        self.lines: list[str] = []
+        self.data: dict[tuple[str, str], bytes] = {}
+        self.offsets: dict[tuple[str, str], int] = {}
+        self.absent = False
+        self._key = ("", "out")
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Line):
+            self.lines.append(event.text)
+            self.facts.add(event.text)
+            if event.text.startswith("bytes "):
+                self._key = (event.words[1], "out")
+        elif isinstance(event, Data):
+            self._key = (self._key[0], event.name)
+            self.offsets[self._key] = event.offset
+            self.data.setdefault(self._key, b"")
+        elif isinstance(event, Bytes):
+            key = ("", event.stream) if event.stream == "err" else self._key
+            self.data[key] = self.data.get(key, b"") + event.data
+        elif isinstance(event, Absent):
+            self.absent = True
+
+    def words(self, first: str) -> list[list[str]]:
+        """The words after ``first`` of the lines that begin with it."""
+        return [line.split()[1:] for line in self.lines if line.split()[:1] == [first]]
+
+
+class Exchange:
+    """A request under way."""
+
+    def __init__(self, process: subprocess.Popen[bytes], marker: str, *, streaming: bool) -> None:
+        self.process = process
+        self.reply = Reply(marker, streaming=streaming)
+        self.answer = Answer()
+        self.events: list[Event] = []
+
+    def say(self, data: bytes) -> None:
+        assert self.process.stdin
+        try:
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def hang_up(self) -> None:
+        """End its standard input, as a client that goes does."""
+        assert self.process.stdin
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+
+    def read_until(self, condition: Callable[[], Any], *, seconds: float = 60.0) -> bool:
+        """Read until a condition holds; say whether it does, or everything ended before."""
+        assert self.process.stdout
+        assert self.process.stderr
+        names = {self.process.stdout.fileno(): "out", self.process.stderr.fileno(): "err"}
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if not names:
+                return False
+            ready, _, _ = select.select(list(names), [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise AssertionError(f"no answer within {seconds} s: {self.answer.lines} {self.reply.noise!r}")
+            for descriptor in ready:
+                data = os.read(descriptor, 65536)
+                if not data:
+                    del names[descriptor]
+                    continue
+                for event in self.reply.feed(names[descriptor], data):
+                    self.events.append(event)
+                    self.answer.take(event)
+        return True
+
+    def finish(self, *, seconds: float = 60.0) -> Answer:
+        """Read the rest of the reply."""
+        whole = self.read_until(lambda: self.reply.ended, seconds=seconds)
+        self.close()
+        assert whole, f"the reply is not whole: {self.answer.lines} {self.reply.noise!r}"
+        return self.answer
+
+    def close(self) -> None:
+        self.hang_up()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream
+            stream.close()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Host:
+    """A machine for one test.
+
+    Attributes:
+        root: A folder for the test.
+        home: ``RJOB_HOME`` there.
+        env: The environment that operations are asked in.
+    """
+
+    def __init__(self, root: Path, shell: str = "dash", *, home: Path | None = None) -> None:
+        self.root = root
+        self.shell = shell
+        self.home = home or root / "rjob-home"
+        user = root / "home"
+        user.mkdir(parents=True, exist_ok=True)
+        self.env = {
+            "PATH": f"{shell_folder(root, shell)}:{SYSTEM_PATH}",
+            "HOME": str(user),
+            "RJOB_HOME": str(self.home),
+            "RJOB_MACHINE": MACHINE,
+        }
+        self.asked: list[Exchange] = []
+
+    @property
+    def owner(self) -> Path:
+        return self.home / MACHINE
+
+    @property
+    def script(self) -> Path:
+        """The runner as it is kept on the machine."""
+        return self.home / "runner" / RUNNER.name
+
+    def folder(self, uuid: str) -> Path:
+        return self.owner / "jobs" / uuid
+
+    # ------------------------------------------------------------------------------------------------ asking
+
+    def spawn(self, argv: list[str], marker: str, *, streaming: bool = False, env: Mapping[str, str] | None = None) -> Exchange:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.env if env is None else dict(env),
+            cwd=self.root,
+            start_new_session=True,
+            bufsize=0,
+        )
+        exchange = Exchange(process, marker, streaming=streaming)
+        self.asked.append(exchange)
+        return exchange
+
+    def install(self) -> None:
+        """Send the runner, as a client does."""
+        marker = new_marker()
+        exchange = self.spawn(RUNNER.installer(marker), marker)
+        exchange.say(RUNNER.install_request(str(self.home)))
+        exchange.hang_up()
+        exchange.finish()
+
+    def open(
+        self, operation: str, *lines: str | bytes, body: bytes = b"", streaming: bool = False, env: Mapping[str, str] | None = None
+    ) -> Exchange:
+        """Ask and keep talking."""
+        if not self.script.exists():
+            self.install()
+        marker = new_marker()
+        exchange = self.spawn(RUNNER.bootstrap(marker), marker, streaming=streaming, env=env)
+        exchange.say(request(operation, *lines, body=body, home=str(self.home)))
+        return exchange
+
+    def ask(self, operation: str, *lines: str | bytes, body: bytes = b"", env: Mapping[str, str] | None = None) -> Answer:
+        """Ask for an operation whose client has no more to say."""
+        exchange = self.open(operation, *lines, body=body, env=env)
+        exchange.hang_up()
+        return exchange.finish()
+
+    def ask_talking(self, operation: str, *lines: str | bytes, streaming: bool = False, seconds: float = 60.0) -> Answer:
+        """Ask for an operation that lasts as long as its client."""
+        return self.open(operation, *lines, streaming=streaming).finish(seconds=seconds)
+
+    # ------------------------------------------------------------------------------------------------ jobs
+
+    def launch(self, *launches: Launch, env: Mapping[str, str] | None = None) -> Answer:
+        lines, body = start_request(launches)
+        return self.ask("start", *lines, body=body, env=env)
+
+    def start_spec(self, spec: JobSpec, *, env: Mapping[str, str] | None = None) -> str:
+        uuid = str(uuids.uuid4())
+        answer = self.launch(launch_of(spec, uuid), env=env)
+        assert answer.words("started") == [[uuid]], answer.lines
+        return uuid
+
+    def start(self, *argv: str, **more: Any) -> str:
+        """Start an argument vector; return its instance id."""
+        return self.start_spec(JobSpec(argv=argv, **more))
+
+    def line(self, line: str, **more: Any) -> str:
+        """Start a shell line."""
+        return self.start_spec(JobSpec(line=line, **more))
+
+    def job(self, uuid: str) -> JobFacts:
+        return self.ask("facts", f"instance {uuid}").facts.jobs[uuid]
+
+    def verdict(self, uuid: str) -> Verdict:
+        return derive(self.job(uuid))
+
+    def ended(self, uuid: str, *, seconds: float = 30.0) -> Verdict:
+        """How a job ended, once its exit record is there."""
+        wait_until((self.folder(uuid) / "exit").exists, seconds=seconds, what=f"the end of {uuid}")
+        return self.verdict(uuid)
+
+    def settled(self, uuid: str) -> None:
+        """Wait until a job's end is in the journal and nothing of it works any more."""
+        number = (self.folder(uuid) / "id").read_text().strip()
+        wait_until(lambda: not (self.owner / "live" / number).exists(), what="the journalled end")
+
+    def out(self, uuid: str, stream: str = "out") -> bytes:
+        return (self.folder(uuid) / stream).read_bytes()
+
+    def pid(self, uuid: str) -> int:
+        """The job's main process."""
+        return int((self.folder(uuid) / "main").read_text().split()[0])
+
+    def supervisor(self, uuid: str) -> int:
+        return int((self.folder(uuid) / "identity").read_text().split()[0])
+
+    def running(self, uuid: str) -> bool:
+        return self.verdict(uuid).state is State.RUNNING
+
+    # ------------------------------------------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """End every process that this machine has started, by pid."""
+        for exchange in self.asked:
+            if exchange.process.poll() is None:
+                exchange.process.kill()
+            exchange.process.wait()
+            for stream in (exchange.process.stdin, exchange.process.stdout, exchange.process.stderr):
+                if stream and not stream.closed:
+                    try:
+                        stream.close()
+                    except BrokenPipeError:
+                        pass
+        for _ in range(50):
+            left = processes_with(f"RJOB_HOME={self.home}")
+            if not left:
+                return
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.02)
+
+
+def shell_folder(root: Path, shell: str) -> Path:
+    """A folder in which ``sh`` is that shell; for busybox every other utility is its own, too."""
+    folder = root / f"bin-{shell}"
+    if folder.exists():
+        return folder
+    folder.mkdir(parents=True)
+    found = shutil.which(shell, path=SYSTEM_PATH)
+    assert found, f"{shell} is not installed"
+    if shell == "busybox":
+        subprocess.run([found, "--install", "-s", str(folder)], check=True)
+    else:
+        (folder / "sh").symlink_to(found)
+    return folder
+
+
+@pytest.fixture
+def make_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
+    """Makes machines, and ends what they have started."""
+    made: list[Host] = []
+
+    def make(shell: str = "dash", **more: Any) -> Host:
+        made.append(Host(tmp_path, shell, **more))
+        return made[-1]
+
+    yield make
+    for host in made:
+        host.close()
+
+
+@pytest.fixture
+def host(make_host: Callable[..., Host]) -> Host:
+    """A machine whose ``sh`` is dash."""
+    return make_host()
+
+
+@pytest.fixture(params=SHELLS)
+def any_host(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Host:
+    """A machine, under each of the shells."""
+    return make_host(request.param)

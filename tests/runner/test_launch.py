@@ -1,0 +1,371 @@
+"""A command is run exactly as it was given: its words, environment, input, directory and mask."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+import uuid as uuids
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rjob.errors import UsageError
+from rjob.models import JobSpec, State
+from rjob.runner.launch import RECORD_LIMIT, launch_of, retry_of, start_request
+from tests.runner.conftest import SHELLS, SYSTEM_PATH, Host, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+GATES = ("dash", "bash", "busybox")
+"""Shells that must hand on any bytes."""
+
+OTHERS = ("ksh", "mksh", "yash")
+"""Shells that must hand on any ASCII text; yash reads in the caller's locale and refuses bytes that are no characters."""
+
+NASTY = [
+    "", " ", "-x", "--", "-", "a=b", "exit 3", ":", "rj_lock", "'", '"', "\\", "\\\\n", "$HOME", "`id`", "$(id)", "a\nb", "\n", "\n\n", "*", "?",
+    "[a-z]", "~", "#x", "!x", "a;b", "a&b", "{a,b}", "%s%n", "\t", "\r\n", "x'y'z", "'''", "\x01\x7f\x1b[0m", "=", "==", "'\\''", "-e", "-n", "a" * 5000,
+]  # fmt: skip
+
+ascii_words = st.text(st.characters(min_codepoint=1, max_codepoint=127), max_size=40) | st.sampled_from(NASTY)
+any_words = st.one_of(
+    ascii_words,
+    st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=40),
+    st.binary(max_size=40).map(lambda data: os.fsdecode(data.replace(b"\0", b"\xff"))),
+)
+
+
+def vectors(words: st.SearchStrategy[str]) -> st.SearchStrategy[list[list[str]]]:
+    return st.lists(st.lists(words, max_size=6), min_size=1, max_size=6)
+
+
+def dumper(folder: Path, name: str = "dump") -> str:
+    """A program that writes its words, each with a NUL behind it."""
+    path = folder / name
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!{shutil.which('dash', path=SYSTEM_PATH)}\n[ $# -eq 0 ] || printf '%s\\0' \"$@\"\n")
+        path.chmod(0o755)
+    return str(path)
+
+
+def run_all(host: Host, specs: Sequence[JobSpec]) -> list[str]:
+    """Start jobs with one request; return them when they have ended."""
+    launches = [launch_of(spec, str(uuids.uuid4())) for spec in specs]
+    answer = host.launch(*launches)
+    names = [launch.uuid for launch in launches]
+    assert answer.words("started") == [[name] for name in names], answer.lines
+    for name in names:
+        wait_until((host.folder(name) / "exit").exists, what="the end of a job")
+    return names
+
+
+def check_vectors(host: Host, argvs: Sequence[Sequence[str]]) -> None:
+    program = dumper(host.root / "programs")
+    jobs = run_all(host, [JobSpec(argv=(program, *argv)) for argv in argvs])
+    for job, argv in zip(jobs, argvs, strict=True):
+        got = host.out(job).split(b"\0")[:-1]
+        assert got == [os.fsencode(word) for word in argv], host.out(job, "err")
+
+
+@pytest.mark.parametrize("shell", GATES)
+def test_any_bytes_arrive(shell: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    host = Host(tmp_path_factory.mktemp(shell), shell)
+
+    @settings(max_examples=25)
+    @given(vectors(any_words))
+    @example([["\udcff\udcfe", "ä", "\udcc3", "日本\u2028"]])
+    def check(argvs: list[list[str]]) -> None:
+        check_vectors(host, argvs)
+
+    try:
+        check()
+    finally:
+        host.close()
+
+
+@pytest.mark.parametrize("shell", OTHERS)
+def test_any_ascii_text_arrives(shell: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    host = Host(tmp_path_factory.mktemp(shell), shell)
+
+    @settings(max_examples=10)
+    @given(vectors(ascii_words))
+    def check(argvs: list[list[str]]) -> None:
+        check_vectors(host, argvs)
+
+    try:
+        check()
+    finally:
+        host.close()
+
+
+def test_nasty_words_arrive_one_by_one_and_together(any_host: Host) -> None:
+    check_vectors(any_host, [NASTY, *([word] for word in NASTY[:30])])
+
+
+def test_long_words_arrive(any_host: Host) -> None:
+    check_vectors(any_host, [["x" * 100_000, "'" * 20_000, "a\n" * 30_000]])
+
+
+@pytest.mark.parametrize("shell", ["ksh", "mksh"])
+def test_bytes_arrive_under_ksh_too(make_host: Callable[..., Host], shell: str) -> None:
+    check_vectors(make_host(shell), [["ä", "\udcff\udcfe", "日本\u2028"]])
+
+
+def test_text_arrives_under_yash_in_a_locale_that_knows_it(make_host: Callable[..., Host]) -> None:
+    host = make_host("yash")
+    host.env["LC_ALL"] = "C.UTF-8"
+    check_vectors(host, [["ä", "日本\u2028"]])
+
+
+@pytest.mark.parametrize("name", ["exit 3", ":", "rj_lock", "-x", "a=b", "set", "test", "a b'c", "local", "trap", "--"])
+def test_the_command_is_a_program_never_something_of_a_shell(any_host: Host, name: str) -> None:
+    folder = any_host.root / "bin"
+    dumper(folder, name)
+    any_host.env["PATH"] = f"{any_host.env['PATH']}:{folder}"
+    # Where the system has such a program it comes first.
+    system = shutil.which(name, path=any_host.env["PATH"])
+    word = name if system == str(folder / name) else str(folder / name)
+    (job,) = run_all(any_host, [JobSpec(argv=(word, "1", "-x", ""))])
+    assert any_host.out(job) == b"1\0-x\0\0", any_host.out(job, "err")
+    assert any_host.verdict(job).state is State.COMPLETED
+
+
+@pytest.mark.parametrize("name", ["exit 3", ":", "rj_lock", "rj_alive", "nothing-of-that-name", "./nothing"])
+def test_what_is_no_program_is_not_found(any_host: Host, name: str) -> None:
+    jobs = run_all(any_host, [JobSpec(argv=(name,)), JobSpec(argv=(name, "0"))])
+    assert [any_host.verdict(job).exit_code for job in jobs] == [127, 127]
+
+
+def test_the_environment_arrives_unchanged(any_host: Host) -> None:
+    odd = {
+        "EMPTY": "", "QUOTE": "it's", "NEWLINE": "a\nb\n", "EQUALS": "a=b=c", "GLOB": "* ? [a]", "TAB": "\t x ", "DOLLAR": "$HOME `id`",
+        "BACKSLASH": "a\\nb", "dir": "kept", "tool": "kept", "line": "kept", "job": "kept", "status": "kept", "home": "kept", "marker": "kept",
+        "op": "kept", "count": "kept", "TZ": "Asia/Tokyo", "LC_ALL": "C", "CDPATH": "/tmp:/", "LONG": "x" * 50_000, "_UNDER": "1", "Z9": "2", "uuid": "kept",
+    }  # fmt: skip
+    any_host.env |= odd
+    (job,) = run_all(any_host, [JobSpec(argv=("env", "-0"))])
+    got = dict(part.split(b"=", 1) for part in any_host.out(job).split(b"\0") if part)
+    text = {os.fsdecode(key): os.fsdecode(value) for key, value in got.items()}
+    assert {key: text.get(key) for key in odd} == odd
+    added = set(text) - set(any_host.env)
+    # PWD, _, SHLVL and the like are the shells' own.
+    assert {"RJOB_INSTANCE", "RJOB_ID"} <= added
+    assert added <= {"RJOB_INSTANCE", "RJOB_ID", "PWD", "_", "SHLVL", "OLDPWD", "A__z"}
+    assert text["RJOB_INSTANCE"] == job
+
+
+@pytest.mark.parametrize("shell", GATES)
+def test_any_values_given_with_the_job_arrive(shell: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    host = Host(tmp_path_factory.mktemp(shell), shell)
+
+    @settings(max_examples=12)
+    @given(st.lists(any_words, min_size=1, max_size=8), st.lists(any_words, min_size=1, max_size=8))
+    @example(["%", "%0A", "%25", "a\nb", "ü%\n%"], ["%", "%0A", "%25", "%%", "\n", "a\nb\n", "ü%\n%0", "", " x ", "\\", "\\n", "\udcff"])
+    def check(values: list[str], secrets: list[str]) -> None:
+        spec = JobSpec(
+            argv=("env", "-0"),
+            env=tuple((f"GIVEN_{i}", value) for i, value in enumerate(values)),
+            secrets=tuple((f"SECRET_{i}", value) for i, value in enumerate(secrets)),
+        )
+        (job,) = run_all(host, [spec])
+        got = dict(part.split(b"=", 1) for part in host.out(job).split(b"\0") if part)
+        for key, value in (*spec.env, *spec.secrets):
+            assert got[key.encode()] == os.fsencode(value)
+
+    try:
+        check()
+    finally:
+        host.close()
+
+
+def test_secrets_are_on_no_disk_and_in_no_argument_list(any_host: Host) -> None:
+    secret = "s3cr3t%0A-" + uuids.uuid4().hex + "\n%25 'end'"
+    mark = secret[10:42].encode()
+    found = []
+    lines_spec = JobSpec(line='test "$TOKEN" || exit 9; until [ -e "$GO" ]; do sleep 0.02; done', secrets=(("TOKEN", secret),), env=(("GO", str(any_host.root / "go")),))
+    exchange = any_host.open("start", *start_request([launch_of(lines_spec, job := str(uuids.uuid4()))])[0], body=start_request([launch_of(lines_spec, job)])[1])
+    exchange.hang_up()
+    while exchange.process.poll() is None:
+        found += command_lines_with(mark)
+        time.sleep(0.001)
+    exchange.finish()
+    found += command_lines_with(mark)
+    (any_host.root / "go").touch()
+    assert any_host.ended(job).exit_code == 0
+    any_host.settled(job)
+    assert found == []
+    for path in any_host.root.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert mark not in path.read_bytes(), path
+
+
+def command_lines_with(mark: bytes) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if mark in entry.read_bytes():
+                found.append(str(entry))
+        except OSError:
+            continue
+    return found
+
+
+def test_what_a_job_has_on_disk_is_for_its_owner_only(any_host: Host) -> None:
+    (job,) = run_all(any_host, [JobSpec(line="echo x", env=(("A", "b"),), stdin=b"data", time_limit=60)])
+    any_host.settled(job)
+    for path in [any_host.home, *any_host.home.rglob("*")]:
+        mode = path.stat().st_mode & 0o777
+        assert mode == 0o700 if path.is_dir() else mode in (0o600, 0o700), (path, oct(mode))
+
+
+def test_standard_input_arrives_whole(any_host: Host) -> None:
+    data = bytes(range(256)) * 4096
+    jobs = run_all(any_host, [JobSpec(argv=("cat",), stdin=data), JobSpec(argv=("cat",), stdin=b""), JobSpec(argv=("cat",))])
+    assert [any_host.out(job) for job in jobs] == [data, b"", b""]
+
+
+def test_a_script_is_run_by_what_its_first_line_says(any_host: Host) -> None:
+    perl = b"#!/usr/bin/env perl\nprint join('|', 'perl', @ARGV), \"\\n\";\n" + b"# filling\n" * 100_000
+    plain = b"echo sh \"$1\"\n" + b"# filling\n" * 100_000 + b"exit 4\n"
+    specs = [
+        JobSpec(script=perl, script_name="p.pl", argv=("a b", "'")),
+        JobSpec(script=plain, argv=("x\ny",)),
+        JobSpec(script=b"#!/bin/sh -u\necho $-\n"),
+        JobSpec(script=b"print(1)", shell="/usr/bin/perl"),
+        JobSpec(script=b"#! /bin/cat -n\nx"),
+        JobSpec(script=b""),
+    ]
+    assert len(perl) > 1_000_000
+    jobs = run_all(any_host, specs)
+    assert any_host.out(jobs[0]) == b"perl|a b|'\n"
+    assert any_host.out(jobs[1]) == b"sh x\ny\n"
+    assert any_host.verdict(jobs[1]).exit_code == 4
+    assert b"u" in any_host.out(jobs[2])
+    assert any_host.out(jobs[3]) == b"1"
+    assert any_host.out(jobs[4]).count(b"\n") == 1
+    assert any_host.verdict(jobs[5]).state is State.COMPLETED
+
+
+@pytest.mark.parametrize("name", ["plain", "with blank", "it's", "-x", "new\nline", "$HOME", "*", "ä", "tail "])
+def test_the_directory(any_host: Host, name: str) -> None:
+    if any_host.shell == "yash":
+        any_host.env["LC_ALL"] = "C.UTF-8"
+    folder = any_host.root / name
+    folder.mkdir()
+    (job,) = run_all(any_host, [JobSpec(argv=("readlink", "/proc/self/cwd"), cwd=str(folder))])
+    assert any_host.out(job) == os.fsencode(folder) + b"\n"
+
+
+def test_a_relative_directory_begins_at_the_home_directory_whatever_cdpath_says(any_host: Host) -> None:
+    for place in (Path(any_host.env["HOME"]) / "src", any_host.root / "elsewhere" / "src"):
+        place.mkdir(parents=True)
+    any_host.env["CDPATH"] = str(any_host.root / "elsewhere")
+    exchange_env = any_host.env | {"PWD": any_host.env["HOME"]}
+    job = any_host.start("sh", "-c", 'readlink /proc/self/cwd; echo "$CDPATH"', cwd=str(Path(any_host.env["HOME"]) / "src"))
+    any_host.ended(job)
+    assert any_host.out(job).decode().splitlines() == [str(Path(any_host.env["HOME"]) / "src"), exchange_env["CDPATH"]]
+
+
+def test_a_missing_directory_is_the_reason(any_host: Host) -> None:
+    (job,) = run_all(any_host, [JobSpec(argv=("true",), cwd="/nowhere/at all")])
+    verdict = any_host.verdict(job)
+    assert (verdict.state, verdict.exit_code, verdict.reason) == (State.FAILED, 126, "cannot change to the directory /nowhere/at all")
+
+
+def test_both_streams_in_one(any_host: Host) -> None:
+    (job,) = run_all(any_host, [JobSpec(line="echo a; echo b >&2; echo c", merge=True)])
+    assert any_host.out(job) == b"a\nb\nc\n"
+    assert any_host.out(job, "err") == b""
+
+
+@pytest.mark.parametrize("mask", ["022", "077", "002"])
+def test_the_caller_s_mask_is_kept(any_host: Host, mask: str) -> None:
+    old = os.umask(int(mask, 8))
+    try:
+        job = any_host.line("umask")
+    finally:
+        os.umask(old)
+    any_host.ended(job)
+    assert int(any_host.out(job), 8) == int(mask, 8)
+
+
+def test_nothing_of_the_runner_is_open_in_the_command(any_host: Host) -> None:
+    (job,) = run_all(any_host, [JobSpec(argv=("sh", "-c", "ls -l /proc/$$/fd | sed -n 's/.* \\([0-9]*\\) -> /\\1 /p'"))])
+    open_files = dict(line.split(" ", 1) for line in any_host.out(job).decode().splitlines())
+    assert set(open_files) <= {"0", "1", "2"} | {key for key, value in open_files.items() if value.startswith("pipe:") is False and int(key) > 9}
+    assert open_files["0"] == "/dev/null"
+
+
+@pytest.mark.parametrize("login", ["bash", "fish", "tcsh", "dash"])
+def test_a_login_shell_reads_its_profile_and_hands_on_the_words(host: Host, login: str) -> None:
+    user = Path(host.env["HOME"])
+    (user / ".profile").write_text("export FROM_PROFILE=yes\n")
+    (user / ".login").write_text("setenv FROM_PROFILE yes\n")
+    (user / ".config/fish").mkdir(parents=True)
+    (user / ".config/fish/config.fish").write_text("set -gx FROM_PROFILE yes\n")
+    shell = shutil.which(login, path=SYSTEM_PATH)
+    assert shell
+    host.env["SHELL"] = shell
+    program = dumper(host.root / "programs")
+    words = ["", "a b", "$HOME", "it's", "*", "-x", "a;b", "\\"]
+    argv, line = run_all(
+        host,
+        [JobSpec(argv=("sh", "-c", 'echo "$FROM_PROFILE"; exec "$@"', "sh", program, *words), login=True), JobSpec(line="echo $FROM_PROFILE", login=True)],
+    )
+    assert host.out(argv).split(b"\n", 1) == [b"yes", b"".join(word.encode() + b"\0" for word in words)], host.out(argv, "err")
+    assert host.out(line) == b"yes\n", host.out(line, "err")
+
+
+def test_a_long_command_is_summarised_in_the_registry_and_whole_in_the_folder(host: Host) -> None:
+    program = dumper(host.root / "programs")
+    (job,) = run_all(host, [JobSpec(argv=(program, *(["ü" * 300] * 20)), name="long", secrets=(("TOKEN", "x"),))])
+    host.settled(job)
+    first = (host.owner / "registry.jsonl").read_bytes().splitlines()[0]
+    assert len(first) < RECORD_LIMIT + 200
+    record = host.job(job).record
+    assert record is not None
+    assert record["truncated"] is True
+    assert record["name"] == "long"
+    assert b"\\u00fc" * 300 in host.ask("file", job, "job.json").data["", "job.json"]
+
+
+def test_a_retry_takes_over_everything_but_the_number(any_host: Host) -> None:
+    old = any_host.start_spec(JobSpec(script=b"cat; echo $A $TOKEN\n", stdin=b"in\n", env=(("A", "b"),), secrets=(("TOKEN", "t"),), time_limit=60))
+    any_host.ended(old)
+    record = any_host.job(old).record
+    assert record is not None
+    new = str(uuids.uuid4())
+    any_host.launch(retry_of(record, old, new, {"TOKEN": "t"}))
+    any_host.ended(new)
+    fresh = any_host.job(new).record
+    assert fresh is not None
+    assert any_host.out(new) == b"in\nb t\n"
+    assert (fresh["id"], fresh["retry_of"], fresh["secrets"]) == (record["id"] + 1, old, ["TOKEN"])
+    with pytest.raises(UsageError, match="TOKEN"):
+        retry_of(record, old, new, {})
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(1.0, "1"), (0.5, "0.5"), (2592000.0, "2592000"), (1234567.0, "1234567"), (123456.5, "123456.5")])
+def test_a_time_limit_is_written_as_every_sleep_reads_it(seconds: float, text: str) -> None:
+    assert launch_of(JobSpec(line="x", time_limit=seconds), "u").limit == text
+
+
+@pytest.mark.parametrize("spec", [JobSpec(), JobSpec(argv=("a\0b",)), JobSpec(line="a\0b"), JobSpec(argv=("a",), env=(("A", "\0"),))])
+def test_what_cannot_be_run_is_refused(spec: JobSpec) -> None:
+    with pytest.raises(UsageError):
+        launch_of(spec, "u")
+
+
+def test_every_shell_is_here() -> None:
+    assert {*GATES, *OTHERS} == set(SHELLS)
+    for shell in SHELLS:
+        subprocess.run([shell if shell != "busybox" else "busybox", *(["sh"] if shell == "busybox" else []), "-c", ":"], check=True)
+
+

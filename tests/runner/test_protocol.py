@@ -1,0 +1,282 @@
+"""Requests as bytes, replies as events: whatever pieces they come in, whatever is printed around them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rjob.errors import OwnerError, ProtocolError
+from rjob.runner.protocol import (
+    OPERATIONS,
+    Absent,
+    Bytes,
+    Data,
+    End,
+    Event,
+    Line,
+    Ready,
+    Reply,
+    escape,
+    new_marker,
+    owner_error,
+    request,
+)
+from rjob.transports.base import command_line
+from tests.runner.conftest import RUNNER, SYSTEM_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+MARKER = "0123456789abcdef0123456789abcdef"
+MARK = MARKER.encode()
+
+words = st.text(st.characters(blacklist_characters="\n", blacklist_categories=("Cs",)), max_size=30)
+plain_lines = words.filter(lambda text: text.split(" ")[0] not in ("error", "data", MARKER))
+payloads = st.binary(max_size=200) | st.sampled_from([MARK, MARK + b" end\n", b"error x\n", b"data out 0 5\n", b"\n"])
+noise = st.binary(max_size=100).filter(lambda data: MARK not in data)
+tellings = st.lists(
+    st.one_of(
+        st.builds(Line, plain_lines),
+        st.builds(lambda data, at: (Data("out", at, len(data)), data), payloads, st.integers(0, 10**12)),
+        st.just(Ready()),
+    ),
+    max_size=12,
+)
+
+
+def encode(events: Sequence[object]) -> bytes:
+    """What a runner would print for these events."""
+    parts = [MARK + b" begin\n"]
+    for event in events:
+        if isinstance(event, Line):
+            parts.append(event.text.encode() + b"\n")
+        elif isinstance(event, Ready):
+            parts.append(MARK + b" ready\n")
+        elif isinstance(event, tuple):
+            head, data = event
+            parts.append(f"data {head.name} {head.offset} {head.size}\n".encode() + data)
+    return b"".join(parts) + MARK + b" end\n"
+
+
+def cut(data: bytes, at: Sequence[int]) -> list[bytes]:
+    """The bytes in pieces."""
+    places = sorted({place % (len(data) + 1) for place in at} | {0, len(data)})
+    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+
+
+def joined(events: Sequence[Event]) -> list[Event]:
+    """The events with neighbouring bytes put together, for pieces are nobody's promise."""
+    result: list[Event] = []
+    for event in events:
+        last = result[-1] if result else None
+        if isinstance(event, Bytes) and isinstance(last, Bytes) and last.stream == event.stream:
+            result[-1] = Bytes(last.data + event.data, event.stream)
+        else:
+            result.append(event)
+    return result
+
+
+def expected(events: Sequence[object]) -> list[Event]:
+    result: list[Event] = []
+    for event in events:
+        if isinstance(event, (Line, Ready)):
+            result.append(event)
+        elif isinstance(event, tuple):
+            head, data = event
+            result += [head, Bytes(data)] if data else [head]
+    return [*result, End()]
+
+
+cuts = st.lists(st.integers(0, 10**6), max_size=12)
+
+
+@given(tellings, cuts, noise, noise, noise)
+@example([Line("a")], list(range(200)), b"motd\n", b"bye", b"warning: x")
+def test_a_reply_is_the_same_whatever_pieces_it_comes_in(
+    events: list[object], at: list[int], before: bytes, after: bytes, errors: bytes
+) -> None:
+    # The marker must not be completed by what stands right before it.
+    reply = Reply(MARKER)
+    got: list[Event] = []
+    for piece in cut(before + b"\n" + encode(events) + after, at):
+        got += reply.feed("err", errors)
+        got += reply.feed("out", piece)
+    assert joined(got) == expected(events)
+    assert reply.ended
+
+
+@given(payloads, payloads, cuts, cuts, noise, noise, tellings)
+@example(MARK[:5], MARK + b" ove", [3], [3], b"", b"", [])
+def test_followed_streams_hold_every_byte_and_no_marker(
+    out: bytes, err: bytes, at_out: list[int], at_err: list[int], before: bytes, noisy: bytes, lines: list[object]
+) -> None:
+    over = MARK + b" over\n"
+    if over in out + over[:-1] or over in err + over[:-1]:
+        return
+    head = before + b"\n" + MARK + b" begin\n" + MARK + b" stream\n"
+    tail = over + encode([line for line in lines if isinstance(line, Line)]).partition(b"\n")[2]
+    reply = Reply(MARKER, streaming=True)
+    got: list[Event] = []
+    pieces = [("err", piece) for piece in cut(noisy + b"\n" + MARK + b" stream\n" + err + over, at_err)]
+    for piece in pieces:
+        got += reply.feed(*piece)
+    for data in cut(head + out + tail, at_out):
+        got += reply.feed("out", data)
+    streams = {name: b"".join(e.data for e in got if isinstance(e, Bytes) and e.stream == name) for name in ("out", "err")}
+    assert streams == {"out": out, "err": err}
+    assert [event for event in got if isinstance(event, Line)] == [line for line in lines if isinstance(line, Line)]
+    assert reply.ended
+
+
+def test_a_followed_stream_is_handed_on_as_early_as_it_can_be_told_from_the_marker() -> None:
+    reply = Reply(MARKER, streaming=True)
+    reply.feed("out", MARK + b" begin\n" + MARK + b" stream\n")
+    assert reply.feed("out", b"progress 3%") == [Bytes(b"progress 3%")]
+    assert reply.feed("out", b"x" + MARK[:4]) == [Bytes(b"x")]
+    assert joined(reply.feed("out", b"!")) == [Bytes(MARK[:4] + b"!")]
+
+
+def test_an_absent_runner_is_told() -> None:
+    reply = Reply(MARKER)
+    assert reply.feed("out", b"motd\n" + MARK + b" absent\n") == [Absent()]
+    assert reply.ended
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("read-only /x", "read-only"),
+        ("no-space /x", "no-space"),
+        ("foreign /x", "foreign"),
+        ("locked 5 6 7", "locked"),
+        ("machine ../x", "machine"),
+        ("cut the request ended early", "cut"),
+        ("unknown-operation dance", "unknown-operation"),
+        ("something-new it broke", "something-new"),
+        ("bare", "bare"),
+    ],
+)
+@pytest.mark.parametrize("form", ["error {}\n", MARKER + " error {}\n"])
+def test_error_lines_become_owner_errors(text: str, code: str, form: str) -> None:
+    reply = Reply(MARKER)
+    with pytest.raises(OwnerError) as caught:
+        reply.feed("out", MARK + b" begin\n" + form.format(text).encode())
+    assert caught.value.code == code
+    assert "{}" not in caught.value.message
+    assert owner_error(text).message == caught.value.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["data out 0", "data out 0 x", "data out 0 -5", "data out x 5", "data out 0 5 5", "data", MARKER + " dance", "data out 0 ²"],
+)
+def test_a_broken_reply_is_a_protocol_error(line: str) -> None:
+    reply = Reply(MARKER)
+    with pytest.raises(ProtocolError):
+        reply.feed("out", MARK + b" begin\n" + line.encode() + b"\n")
+
+
+def test_a_line_without_end_is_a_protocol_error() -> None:
+    reply = Reply(MARKER)
+    reply.feed("out", MARK + b" begin\n")
+    piece = b"x" * (1024 * 1024)
+    with pytest.raises(ProtocolError):
+        for _ in range(20):
+            reply.feed("out", piece)
+
+
+def test_noise_without_end_costs_no_memory() -> None:
+    reply = Reply(MARKER)
+    for _ in range(40):
+        assert reply.feed("out", b"x" * (1024 * 1024)) == []
+    assert len(reply.noise) <= 2000
+
+
+@given(st.binary(max_size=300), cuts)
+def test_a_hostile_host_brings_nothing_but_our_own_errors(data: bytes, at: list[int]) -> None:
+    for streaming in (False, True):
+        reply = Reply(MARKER, streaming=streaming)
+        try:
+            for piece in cut(MARK + b" begin\n" + data.replace(b"#", MARK), at):
+                reply.feed("out", piece)
+                reply.feed("err", piece)
+        except (OwnerError, ProtocolError):
+            pass
+
+
+@pytest.mark.parametrize("bad", ["a\nb", "a\0b", b"a\nb", b"\0"])
+def test_a_request_refuses_what_would_be_another_line(bad: str | bytes) -> None:
+    with pytest.raises(ValueError, match="newline or NUL"):
+        request("facts", bad)
+    with pytest.raises(ValueError, match="newline or NUL"):
+        request("facts", home=os.fsdecode(bad))
+
+
+def test_a_request_refuses_an_unknown_operation() -> None:
+    with pytest.raises(ValueError, match="no such operation"):
+        request("dance")
+
+
+@given(st.sampled_from(sorted(OPERATIONS)), st.lists(words.filter(lambda text: "\0" not in text)), st.binary())
+def test_a_request_tells_its_own_length(operation: str, lines: list[str], body: bytes) -> None:
+    data = request(operation, *lines, body=body, home="/h")
+    home, head, rest = data.split(b"\n", 2)
+    name, count, size = head.decode().split()
+    assert (home, name, int(count), int(size)) == (b"/h", operation, len(lines), len(body))
+    *got, tail = rest.split(b"\n", len(lines))
+    assert [os.fsdecode(line) for line in got] == lines
+    assert tail == b"go\n" + body
+
+
+@given(st.text(st.characters(blacklist_characters="\0"), max_size=60))
+def test_escaped_values_stand_on_one_line_and_come_back(text: str) -> None:
+    try:
+        data = escape(text)
+    except UnicodeEncodeError:
+        return
+    assert b"\n" not in data
+    assert os.fsdecode(data.replace(b"%0A", b"\n").replace(b"%25", b"%")) == text
+
+
+@pytest.mark.parametrize("words", [RUNNER.bootstrap(MARKER), RUNNER.installer(MARKER)], ids=["bootstrap", "installer"])
+def test_the_commands_are_safe_in_single_quotes_of_any_shell(words: list[str]) -> None:
+    assert not set("".join(words)) & set("'!\\\n")
+    assert all(word.isascii() for word in words)
+
+
+def test_the_runner_is_ascii() -> None:
+    # yash reads a script in the caller's locale and gives up at the first byte that is none of its characters.
+    assert RUNNER.script.isascii()
+
+
+@pytest.mark.parametrize("login", ["sh", "bash", "fish", "tcsh", "ksh", "mksh", "yash"])
+def test_the_commands_survive_a_login_shell(login: str, tmp_path: Path) -> None:
+    shell = shutil.which(login, path=SYSTEM_PATH)
+    if shell is None:
+        pytest.skip(f"{login} is not installed")
+    env = {"PATH": SYSTEM_PATH, "HOME": str(tmp_path), "RJOB_MACHINE": "m"}
+    home = str(tmp_path / "jobs of $USER `x` \"y\"")
+
+    def ask(words: list[str], data: bytes, marker: str) -> list[Event]:
+        done = subprocess.run(
+            [shell, "-c", command_line(words)], input=data, env=env, capture_output=True, check=False, timeout=30
+        )
+        reply = Reply(marker)
+        events = reply.feed("out", done.stdout)
+        assert reply.ended, done
+        return events
+
+    marker = new_marker()
+    facts = request("facts", "id 1", home=home)
+    assert ask(RUNNER.bootstrap(marker), facts, marker) == [Absent()]
+    assert ask(RUNNER.installer(marker), RUNNER.install_request(home), marker) == [End()]
+    told = ask(RUNNER.bootstrap(marker), facts, marker)
+    assert Line("total 0") in told
+    assert told[-1] == End()

@@ -1,0 +1,185 @@
+"""The real ``rjob`` command in a world of its own, and the small tools that tests share."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RJOB = [sys.executable, "-m", "rjob"]
+"""The command, by the interpreter that runs the tests: whatever is installed there is what is tested."""
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> Any:
+    """Wait until a condition holds.
+
+    Args:
+        condition: What to look at; its first true value is returned.
+        seconds: How long at most.
+        what: What to call it when it never held.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come about within {seconds} s")
+        time.sleep(0.02)
+
+
+class Done(NamedTuple):
+    """What a finished ``rjob`` left."""
+
+    status: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """Its standard output, as text."""
+        return self.out.decode()
+
+    @property
+    def errors(self) -> str:
+        """Its standard error, as text."""
+        return self.err.decode("utf-8", "replace")
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Its standard output, read as JSON."""
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+class World:
+    """One home for jobs, and the ``rjob`` command in it.
+
+    Attributes:
+        root: A folder for the test.
+        home: ``RJOB_HOME``.
+        env: The environment that commands get.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.home = root / "rjob-home"
+        user = root / "home"
+        user.mkdir(parents=True, exist_ok=True)
+        keep = {key: os.environ[key] for key in ("PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START") if key in os.environ}
+        self.config = root / "config.toml"
+        self.config.touch()
+        self.env = keep | {
+            "HOME": str(user),
+            "RJOB_HOME": str(self.home),
+            "RJOB_CONFIG": str(self.config),
+            "RJOB_MACHINE": "test-machine",
+        }
+
+    def popen(self, *args: str | Path, **kwargs: Any) -> subprocess.Popen[bytes]:
+        """Start ``rjob`` and leave it running."""
+        env = self.env | {key: str(value) for key, value in kwargs.pop("env", {}).items()}
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | kwargs
+        cwd = streams.pop("cwd", self.root)
+        return subprocess.Popen([*RJOB, *map(os.fspath, args)], env=env, cwd=cwd, **streams)
+
+    def __call__(self, *args: str | Path, input: bytes = b"", status: int | None = 0, timeout: float = 60, **kwargs: Any) -> Done:
+        """Run ``rjob`` to its end.
+
+        Args:
+            args: Its arguments.
+            input: What it reads.
+            status: The exit status that it must have; None allows any.
+            timeout: Seconds.
+            kwargs: ``env`` (added), ``cwd``.
+        """
+        child = self.popen(*args, stdin=subprocess.PIPE, **kwargs)
+        try:
+            out, err = child.communicate(input, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            out, err = child.communicate()
+            raise AssertionError(f"rjob {args} did not end within {timeout} s: {err!r}") from None
+        done = Done(child.returncode, out, err)
+        assert status is None or done.status == status, f"rjob {args}: {done}"
+        return done
+
+    def start(self, *args: str, **kwargs: Any) -> str:
+        """Start a job; return its reference."""
+        return self("start", "-q", *args, **kwargs).text.strip()
+
+    def shell(self, line: str, *options: str) -> str:
+        """Start a shell line as a job; return its reference."""
+        return self.start(*options, "-c", line)
+
+    def job(self, ref: str, *options: str) -> dict[str, Any]:
+        """A job, as ``--json`` has it."""
+        (job,) = self("get", ref, "--json", *options).json["jobs"]
+        return dict(job)
+
+    def ended(self, ref: str, *options: str) -> dict[str, Any]:
+        """A job, once it has ended."""
+        self("wait", ref, "--timeout", "30", *options, status=None)
+        job = self.job(ref, *options)
+        assert job["state"] in ("Completed", "Failed", "Stopped", "Lost"), job
+        return job
+
+    @property
+    def owner(self) -> Path:
+        """The folder of the machine that the tests pretend to be."""
+        return self.home / self.env["RJOB_MACHINE"]
+
+    def folder(self, ref: str) -> Path:
+        """A job's folder."""
+        return self.owner / "jobs" / (self.owner / "ids" / ref.partition("@")[0]).read_text().strip()
+
+    def events(self) -> list[dict[str, Any]]:
+        """The registry's events; every line must be one."""
+        return [json.loads(line) for line in (self.owner / "registry.jsonl").read_text().splitlines()]
+
+    def processes(self) -> list[int]:
+        """Processes whose environment names this world."""
+        return processes_with(f"RJOB_HOME={self.home}")
+
+    def close(self) -> None:
+        """End every process that this world has started, by pid."""
+        for _ in range(50):
+            left = self.processes()
+            if not left:
+                return
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.02)
+
+
+def processes_with(mark: str) -> list[int]:
+    """The living processes whose environment holds ``mark``, this one left out."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except (OSError, IndexError):
+            continue
+        if state not in "ZX" and mark.encode() in environment and int(entry.name) != os.getpid():
+            found.append(int(entry.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
