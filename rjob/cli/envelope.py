@@ -58,8 +58,6 @@ def _job(job: Job) -> dict[str, Any]:
         from base64 import b64encode
 
         form["argv_base64"] = [b64encode(os.fsencode(word)).decode("ascii") for word in job.argv]
-    if job.truncated:
-        form["truncated"] = True
     return form
 
 

@@ -32,6 +32,9 @@ __all__ = ["Finding", "JobManager", "Position", "Query", "ReaderGone", "Sink", "
 
 T = TypeVar("T")
 
+_FOLLOWERS = 6
+"""Jobs that are followed at a time on one connection; sshd admits ten commands."""
+
 _BATCH = 200
 """Jobs that one operation removes: their ids must fit in a request."""
 
@@ -178,8 +181,9 @@ class JobManager:
             async def watch(job: Job) -> Job:
                 return await receiving.follow(owner, job, sink, options)
 
-            # One after the other where there is no loop to follow several with.
-            limit = len(found.jobs) if _in_loop() else 1
+            # One after the other where there is no loop to follow several with; never so many that a connection has no
+            # room for another command.
+            limit = _FOLLOWERS if _in_loop() else 1
             watched = await each(found.jobs, watch, limit) if limit > 1 else [await watch(job) for job in found.jobs]
             return found._replace(jobs=tuple(watched))
 

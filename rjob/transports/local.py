@@ -10,6 +10,7 @@ import os
 import selectors
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from rjob.errors import ConnectFailed
@@ -90,18 +91,14 @@ class LocalProcess(Process):
         return status if status >= 0 else 128 - status
 
     async def close(self) -> None:
-        """End its standard input and reap it when it goes; a runner goes when that ends."""
+        """End its standard input; a runner goes when that ends.  Whoever does not is reaped when it goes."""
         self._end_stdin()
         for stream in (self._child.stdout, self._child.stderr):
             if stream and not stream.closed:
                 stream.close()
         self._selector.close()
         if self._child.poll() is None:
-            try:
-                await _off_loop(self._child.wait, timeout=5)
-            except subprocess.TimeoutExpired:
-                self._child.terminate()
-                await _off_loop(self._child.wait)
+            threading.Thread(target=self._child.wait, daemon=True).start()
 
 
 class LocalConnection(Connection):

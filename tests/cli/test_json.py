@@ -27,7 +27,7 @@ RESULT = Result(
         a_job(),
         a_job(18, State.FAILED, exit_code=3, reason="exit status 3", name="größer", out_bytes=9, out_received=4),
         a_job(19, State.STOPPED, signal=15, ref="19@gpu", argv=None, line="make && make test"),
-        a_job(20, State.RUNNING, argv=("a", "b\udcff"), command="a 'b\udcff'", truncated=True),
+        a_job(20, State.RUNNING, argv=("a", "b\udcff"), command="a 'b\udcff'"),
         a_job(21, begin=None, end=None, type="RemoteJob", children=(a_job(1), a_job(2))),
     ),
     (JobNotFound("no job 99", job="99", hint="look"), ConnectFailed("refused", host="gpu")),

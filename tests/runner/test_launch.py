@@ -78,7 +78,7 @@ def check_vectors(host: Host, argvs: Sequence[Sequence[str]]) -> None:
 def test_any_bytes_arrive(shell: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     host = Host(tmp_path_factory.mktemp(shell), shell)
 
-    @settings(max_examples=25)
+    @settings(max_examples=15)
     @given(vectors(any_words))
     @example([["\udcff\udcfe", "ä", "\udcc3", "日本\u2028"]])
     def check(argvs: list[list[str]]) -> None:
@@ -94,7 +94,7 @@ def test_any_bytes_arrive(shell: str, tmp_path_factory: pytest.TempPathFactory) 
 def test_any_ascii_text_arrives(shell: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     host = Host(tmp_path_factory.mktemp(shell), shell)
 
-    @settings(max_examples=10)
+    @settings(max_examples=6)
     @given(vectors(ascii_words))
     def check(argvs: list[list[str]]) -> None:
         check_vectors(host, argvs)
@@ -157,7 +157,7 @@ def test_the_environment_arrives_unchanged(any_host: Host) -> None:
     added = set(text) - set(any_host.env)
     # PWD, _, SHLVL and the like are the shells' own.
     assert {"RJOB_INSTANCE", "RJOB_ID"} <= added
-    assert added <= {"RJOB_INSTANCE", "RJOB_ID", "PWD", "_", "SHLVL", "OLDPWD", "A__z"}
+    assert added <= {"RJOB_INSTANCE", "RJOB_ID", "PWD", "_", "SHLVL", "OLDPWD", "A__z", "_AST_FEATURES"}
     assert text["RJOB_INSTANCE"] == job
 
 
@@ -297,10 +297,12 @@ def test_the_caller_s_mask_is_kept(any_host: Host, mask: str) -> None:
 
 
 def test_nothing_of_the_runner_is_open_in_the_command(any_host: Host) -> None:
-    (job,) = run_all(any_host, [JobSpec(argv=("sh", "-c", "ls -l /proc/$$/fd | sed -n 's/.* \\([0-9]*\\) -> /\\1 /p'"))])
-    open_files = dict(line.split(" ", 1) for line in any_host.out(job).decode().splitlines())
-    assert set(open_files) <= {"0", "1", "2"} | {key for key, value in open_files.items() if value.startswith("pipe:") is False and int(key) > 9}
-    assert open_files["0"] == "/dev/null"
+    (job,) = run_all(any_host, [JobSpec(argv=("ls", "-l", "/proc/self/fd"))])
+    lines = [line.split(" -> ") for line in any_host.out(job).decode().splitlines() if " -> " in line]
+    targets = {int(left.split()[-1]): right for left, right in lines}
+    folder = str(any_host.folder(job))
+    # 3 is the directory that ls itself reads.
+    assert {key: value for key, value in targets.items() if key != 3} == {0: "/dev/null", 1: f"{folder}/out", 2: f"{folder}/err"}
 
 
 @pytest.mark.parametrize("login", ["bash", "fish", "tcsh", "dash"])
@@ -314,7 +316,8 @@ def test_a_login_shell_reads_its_profile_and_hands_on_the_words(host: Host, logi
     assert shell
     host.env["SHELL"] = shell
     program = dumper(host.root / "programs")
-    words = ["", "a b", "$HOME", "it's", "*", "-x", "a;b", "\\"]
+    # tcsh drops an empty word whatever one does.
+    words = [*([] if login == "tcsh" else [""]), "a b", "$HOME", "it's", "*", "-x", "a;b", "\\"]
     argv, line = run_all(
         host,
         [JobSpec(argv=("sh", "-c", 'echo "$FROM_PROFILE"; exec "$@"', "sh", program, *words), login=True), JobSpec(line="echo $FROM_PROFILE", login=True)],

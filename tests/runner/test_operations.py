@@ -1,7 +1,650 @@
+"""Each operation of the runner, under every shell, with real processes."""
+
 from __future__ import annotations
-from tests.runner.conftest import Host
-def test_hi(any_host: Host) -> None:
-    u = any_host.line("echo hi; echo no >&2; exit 3")
-    v = any_host.ended(u)
-    assert v.exit_code == 3
-    assert any_host.out(u) == b"hi\n"
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid as uuids
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rjob.models import JobSpec, State
+from rjob.runner.launch import launch_of
+from rjob.runner.protocol import OPERATIONS, Line, Ready
+from rjob.runner.states import derive
+from tests.runner.conftest import PYTHON, SYSTEM_PATH, Host, alive, processes_with, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+FOREVER = "exec sleep 600"
+
+
+@pytest.fixture
+def neighbour(any_host: Host) -> Iterator[str]:
+    """A job that is none of our business, with children, and an unrelated process; both must live on."""
+    job = any_host.line("sleep 600 & sleep 600")
+    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True, env={"RJOB_INSTANCE": "", "PATH": SYSTEM_PATH})
+    wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={job}")) == 3, what="the neighbour")
+    before = processes_with(f"RJOB_INSTANCE={job}")
+    yield job
+    try:
+        assert processes_with(f"RJOB_INSTANCE={job}") == before
+        assert alive(any_host.supervisor(job))
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def stop(host: Host, *jobs: str, signal_name: str = "TERM", grace: float = 1.0) -> list[list[str]]:
+    answer = host.ask("stop", signal_name, str(round(grace * 10)), "stop", " ".join(jobs))
+    return [line.split() for line in answer.lines]
+
+
+def wait_for_line(host: Host, job: str, line: bytes = b"ready\n") -> None:
+    wait_until(lambda: line in host.out(job), what=f"{line!r} from the job")
+
+
+def events(host: Host) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (host.owner / "registry.jsonl").read_text().splitlines()]
+
+
+# ------------------------------------------------------------------------------------------------ start, facts
+
+
+def test_a_job_from_start_to_end(any_host: Host) -> None:
+    job = any_host.line("echo one; echo two >&2; exit 3")
+    verdict = any_host.ended(job)
+    assert (verdict.state, verdict.exit_code) == (State.FAILED, 3)
+    facts = any_host.job(job)
+    assert (facts.out_bytes, facts.err_bytes) == (4, 4)
+    any_host.settled(job)
+    assert [(event["event"], event["id"], event["instance"]) for event in events(any_host)] == [("start", 1, job), ("end", 1, job)]
+    assert events(any_host)[1]["status"] == 3
+
+
+def test_selectors(any_host: Host) -> None:
+    names = ["build", "foo bar", "foo baz", "it's [x]", "ä ✓"]
+    jobs = [any_host.line("exit 0", name=name) for name in names]
+    for job in jobs:
+        any_host.ended(job)
+        any_host.settled(job)
+    live = any_host.line(FOREVER)
+
+    def selected(*selectors: str) -> list[list[str]]:
+        return any_host.ask("facts", *selectors).facts.selected
+
+    assert selected("id 1", "id 99", "id 3") == [[jobs[0]], [], [jobs[2]]]
+    assert selected("range 2 3", "range 5 900") == [jobs[1:3], [jobs[4], live]]
+    assert selected("live") == [[live]]
+    assert selected("newest 2", "newest 2 live", "newest 0") == [[jobs[4], jobs[3]], [live, jobs[4]], []]
+    assert selected(f"instance {jobs[1][:8]}", "instance 00000000") == [[jobs[1]], []]
+    assert sorted(selected("all")[0]) == sorted([*jobs, live])
+    assert selected(*(f'name "name":{json.dumps(name)}' for name in names)) == [[job] for job in jobs]
+    assert selected('name "name":"foo"', "nonsense", "") == [[], [], []]
+
+
+def test_a_start_that_is_repeated_starts_nothing(any_host: Host) -> None:
+    spec = JobSpec(line=f"echo x >>{any_host.root}/count; {FOREVER}")
+    launch = launch_of(spec, str(uuids.uuid4()))
+    answers = [any_host.launch(launch) for _ in range(3)]
+    assert [answer.lines for answer in answers] == [[f"job {launch.uuid} 1", f"started {launch.uuid}"]] * 3
+    wait_until((any_host.root / "count").exists)
+    assert (any_host.root / "count").read_text() == "x\n"
+    assert stop(any_host, launch.uuid) == [["stopped", launch.uuid]]
+    assert any_host.launch(launch).lines == answers[0].lines
+    assert (any_host.root / "count").read_text() == "x\n"
+
+
+def test_several_jobs_in_one_request(any_host: Host) -> None:
+    launches = [launch_of(JobSpec(argv=("echo", str(number)), stdin=b"x" * number), str(uuids.uuid4())) for number in range(9)]
+    answer = any_host.launch(*launches)
+    assert answer.words("job") == [[launch.uuid, str(number + 1)] for number, launch in enumerate(launches)]
+    for number, launch in enumerate(launches):
+        any_host.ended(launch.uuid)
+        assert any_host.out(launch.uuid) == f"{number}\n".encode()
+
+
+STATUSES: list[tuple[str, int | None, int | None]] = [
+    ("exit 0", 0, None),
+    ("exit 3", 3, None),
+    ("exit 126", 126, None),
+    ("exit 127", 127, None),
+    ("exit 143", 143, None),
+    ("exit 255", 255, None),
+]
+
+
+@pytest.mark.parametrize(("line", "status", "number"), STATUSES, ids=[row[0] for row in STATUSES])
+def test_exit_statuses(any_host: Host, line: str, status: int | None, number: int | None) -> None:
+    verdict = any_host.ended(any_host.line(line))
+    assert (verdict.exit_code, verdict.signal) == (status, number)
+    assert verdict.state is (State.COMPLETED if status == 0 else State.FAILED)
+
+
+def test_death_by_a_signal_of_its_own(any_host: Host) -> None:
+    verdict = any_host.ended(any_host.start(PYTHON, "-S", "-E", "-c", "import os; os.kill(os.getpid(), 15)"))
+    assert verdict.state is State.FAILED
+    # Only ksh93 and yash tell a signal from a status.
+    assert (verdict.exit_code, verdict.signal) == ((None, 15) if any_host.shell in ("ksh", "yash") else (143, None))
+
+
+# ------------------------------------------------------------------------------------------------ output
+
+
+def test_reading_from_anywhere(any_host: Host) -> None:
+    job = any_host.line("printf 'one\\ntwo\\nthree\\nfour'; printf err >&2")
+    any_host.ended(job)
+
+    def read(streams: str, where: str) -> tuple[int | None, bytes | None, int | None, bytes | None]:
+        answer = any_host.ask("read", streams, where, "keep", f"instance {job}")
+        out, err = (job, "out"), (job, "err")
+        return answer.offsets.get(out), answer.data.get(out), answer.offsets.get(err), answer.data.get(err)
+
+    whole = b"one\ntwo\nthree\nfour"
+    assert read("both", "0 0") == (0, whole, 0, b"err")
+    assert read("both", "4 1") == (4, whole[4:], 1, b"rr")
+    assert read("both", "1000 3") == (18, b"", 3, b"")
+    assert read("out", "tail 2") == (8, b"three\nfour", None, None)
+    assert read("err", "tail 5") == (None, None, 0, b"err")
+    assert read("both", "tail 0") == (18, b"", 3, b"")
+    assert read("both", "cursor") == (0, whole, 0, b"err")
+    assert any_host.ask("received", f"{job} 4 0").lines == []
+    assert read("both", "cursor") == (4, whole[4:], 0, b"err")
+    # A cursor only goes forward.
+    any_host.ask("received", f"{job} 2 3")
+    assert read("both", "cursor") == (4, whole[4:], 3, b"")
+    assert any_host.job(job).received == (4, 3)
+    assert [(event["out"], event["err"]) for event in events(any_host) if event["event"] == "received"] == [(4, 0), (4, 3)]
+
+
+def test_bytes_are_read_as_they_are(any_host: Host) -> None:
+    data = bytes(range(256)) * 2000
+    job = any_host.start("cat", stdin=data)
+    any_host.ended(job)
+    for start in (0, 1, 255, len(data) - 1):
+        answer = any_host.ask("read", "out", f"{start} 0", "keep", "id 1")
+        assert answer.data[job, "out"] == data[start:]
+
+
+def test_several_jobs_are_read_at_once(any_host: Host) -> None:
+    jobs = [any_host.line(f"echo {number}; echo e{number} >&2") for number in range(3)]
+    for job in jobs:
+        any_host.ended(job)
+    answer = any_host.ask("read", "both", "cursor", "keep", "id 3", "id 1", "id 9")
+    assert answer.facts.selected == [[jobs[2]], [jobs[0]], []]
+    assert [answer.data[jobs[2], "out"], answer.data[jobs[0], "err"]] == [b"2\n", b"e0\n"]
+
+
+@pytest.mark.parametrize("confirm", [True, False])
+def test_cursors_move_by_what_the_client_says_it_delivered(any_host: Host, confirm: bool) -> None:
+    job = any_host.line("echo 12345")
+    any_host.ended(job)
+    exchange = any_host.open("read", "both", "cursor", "ack", f"instance {job}")
+    assert exchange.read_until(lambda: Ready() in exchange.events)
+    exchange.say(f"{job} 3 0\n".encode() + (b"end\n" if confirm else b""))
+    if not confirm:
+        exchange.hang_up()
+    exchange.finish()
+    assert any_host.job(job).received == ((3, 0) if confirm else (0, 0))
+
+
+def test_small_files_are_read_whole(any_host: Host) -> None:
+    job = any_host.start("true", env=(("A", "it's\nb"),))
+    assert b"export A=" in any_host.ask("file", job, "spec").data["", "spec"]
+    assert any_host.ask("file", job, "nothing").data["", "nothing"] == b""
+
+
+def test_following_a_job_to_its_end(any_host: Host) -> None:
+    go = any_host.root / "go"
+    job = any_host.line(f"echo a; echo b >&2; until [ -e {go} ]; do sleep 0.05; done; echo c")
+    wait_for_line(any_host, job, b"a\n")
+    exchange = any_host.open("follow", job, "1", "0", "600", streaming=True)
+    answer = exchange.answer
+    assert exchange.read_until(lambda: answer.data.get(("", "out")) == b"\n" and answer.data.get(("", "err")) == b"b\n")
+    go.touch()
+    exchange.finish()
+    # The last bytes may be left to a read; none is told twice or mixed up.
+    assert b"\nc\n".startswith(answer.data["", "out"])
+    assert answer.data["", "err"] == b"b\n"
+
+
+def test_a_follower_s_life_is_bounded(any_host: Host) -> None:
+    job = any_host.line(FOREVER)
+    began = time.monotonic()
+    any_host.ask_talking("follow", job, "0", "0", "1", streaming=True)
+    assert 0.8 < time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("operation", ["follow", "wait"])
+def test_nothing_stays_of_a_viewer_whose_client_went(any_host: Host, operation: str) -> None:
+    job = any_host.line(f"echo x; {FOREVER}")
+    wait_for_line(any_host, job, b"x\n")
+    before = set(processes_with(f"RJOB_HOME={any_host.home}"))
+    lines = (job, "0", "0", "600") if operation == "follow" else ("all", "6000", job)
+    exchange = any_host.open(operation, *lines, streaming=operation == "follow")
+    wait_until(lambda: len(set(processes_with(f"RJOB_HOME={any_host.home}")) - before) >= 2, what="the viewer")
+    if operation == "follow":
+        exchange.read_until(lambda: exchange.answer.data.get(("", "out")))
+    exchange.hang_up()
+    wait_until(lambda: not set(processes_with(f"RJOB_HOME={any_host.home}")) - before, seconds=5, what="the viewer's end")
+    assert alive(any_host.pid(job))
+
+
+# ------------------------------------------------------------------------------------------------ wait
+
+
+def test_waiting_for_any_and_for_all(any_host: Host) -> None:
+    go = [any_host.root / "go0", any_host.root / "go1"]
+    jobs = [any_host.line(f"until [ -e {path} ]; do sleep 0.05; done; exit 4") for path in go]
+    exchange = any_host.open("wait", "any", "300", " ".join(jobs))
+    both = any_host.open("wait", "all", "300", " ".join(jobs))
+    go[1].touch()
+    answer = exchange.finish()
+    states = [derive(answer.facts.jobs[job]) for job in jobs]
+    assert [state.state for state in states] == [State.RUNNING, State.FAILED]
+    assert states[1].exit_code == 4
+    assert not both.reply.ended
+    go[0].touch()
+    answer = both.finish()
+    assert [derive(answer.facts.jobs[job]).exit_code for job in jobs] == [4, 4]
+    # Ended ones are told at once.
+    assert any_host.ask_talking("wait", "all", "300", " ".join(jobs), seconds=5).facts.jobs.keys() == set(jobs)
+
+
+def test_waiting_ends_in_time(any_host: Host) -> None:
+    job = any_host.line(FOREVER)
+    answer = any_host.ask_talking("wait", "all", "3", job)
+    assert derive(answer.facts.jobs[job]).state is State.RUNNING
+    answer = any_host.ask_talking("wait", "any", "0", job)
+    assert derive(answer.facts.jobs[job]).state is State.RUNNING
+
+
+def test_waiting_ends_when_everything_of_a_job_was_killed(any_host: Host) -> None:
+    job = any_host.line(FOREVER)
+    for pid in (any_host.supervisor(job), any_host.pid(job)):
+        os.kill(pid, signal.SIGKILL)
+    answer = any_host.ask_talking("wait", "all", "300", job, seconds=20)
+    assert derive(answer.facts.jobs[job]).conclude == "lost-killed"
+
+
+# ------------------------------------------------------------------------------------------------ signals
+
+
+def test_a_signal_goes_to_the_main_process_alone(any_host: Host, neighbour: str) -> None:
+    job = any_host.line("trap 'echo got' USR1; sleep 600 & echo ready; while :; do sleep 0.05; done")
+    wait_for_line(any_host, job)
+    assert any_host.ask("signal", "USR1", job).lines == [f"signalled {job}"]
+    wait_for_line(any_host, job, b"got\n")
+    assert any_host.running(job)
+    assert any_host.ask("signal", "KILL", job).lines == [f"signalled {job}"]
+    verdict = any_host.ended(job)
+    assert (verdict.state, verdict.signal, verdict.exit_code) == (State.FAILED, 9, None)
+    assert any_host.ask("signal", "TERM", job).lines == [f"ended {job}"]
+
+
+def test_suspend_and_resume_the_whole_tree(any_host: Host, neighbour: str) -> None:
+    job = any_host.line("(while :; do echo x; sleep 0.02; done) & wait")
+    wait_for_line(any_host, job, b"x\n")
+    assert any_host.ask("tree", "STOP", job).lines == [f"signalled {job}"]
+    assert any_host.verdict(job).state is State.SUSPENDED
+    size = wait_until(lambda: (first := len(any_host.out(job))) and not time.sleep(0.1) and len(any_host.out(job)) == first and first)
+    assert any_host.ask("tree", "CONT", job).lines == [f"signalled {job}"]
+    wait_until(lambda: len(any_host.out(job)) > size, what="more output")
+    assert any_host.running(job)
+    any_host.ask("tree", "STOP", job)
+    assert stop(any_host, job) == [["stopped", job]]
+    verdict = any_host.verdict(job)
+    assert (verdict.state, verdict.signal) == (State.STOPPED, 15)
+    assert any_host.ask("tree", "CONT", job).lines == [f"ended {job}"]
+
+
+def test_stop_ends_everything_of_a_job(any_host: Host, neighbour: str) -> None:
+    # One that ignores TERM, one in a session of its own, one that left even its parent.
+    line = "trap '' TERM; setsid sleep 600 & (sleep 600 &) & (setsid sleep 600 &) & sleep 600 & echo ready; while :; do sleep 600; done"
+    job = any_host.line(line)
+    wait_for_line(any_host, job)
+    wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={job}")) >= 6, what="the tree")
+    tree = processes_with(f"RJOB_INSTANCE={job}")
+    began = time.monotonic()
+    assert stop(any_host, job, grace=0.5) == [["stopped", job]]
+    assert time.monotonic() - began < 15
+    assert [pid for pid in tree if alive(pid)] == []
+    verdict = any_host.verdict(job)
+    assert (verdict.state, verdict.signal, verdict.exit_code) == (State.STOPPED, 9, None)
+    any_host.settled(job)
+
+
+def test_stop_takes_a_crowd(any_host: Host, neighbour: str) -> None:
+    job = any_host.line("n=0; while [ $n -lt 200 ]; do sleep 600 & n=$((n + 1)); done; echo ready; wait")
+    wait_for_line(any_host, job)
+    tree = processes_with(f"RJOB_INSTANCE={job}")
+    assert len(tree) >= 200
+    assert stop(any_host, job) == [["stopped", job]]
+    assert [pid for pid in tree if alive(pid)] == []
+
+
+def test_stop_outruns_what_goes_on_forking(any_host: Host, neighbour: str) -> None:
+    job = any_host.line("trap '' TERM; echo ready; while :; do (trap '' TERM; sleep 0.3) & sleep 0.02; done")
+    wait_for_line(any_host, job)
+    assert stop(any_host, job, grace=0.2) == [["stopped", job]]
+    assert processes_with(f"RJOB_INSTANCE={job}") == []
+
+
+def test_a_process_with_a_strange_name_is_stopped(any_host: Host, neighbour: str) -> None:
+    program = any_host.root / "x\n9 () S 1 1 9"
+    shutil.copy(shutil.which("sleep", path=SYSTEM_PATH) or "", program)
+    job = any_host.start("env", "-i", str(program), "600")
+    wait_until(lambda: "x\n9" in (os.readlink(f"/proc/{any_host.pid(job)}/exe") if alive(any_host.pid(job)) else ""))
+    pid = any_host.pid(job)
+    assert stop(any_host, job) == [["stopped", job]]
+    assert not alive(pid)
+    assert any_host.verdict(job).state is State.STOPPED
+
+
+@pytest.mark.parametrize(("reaction", "status"), [("print('kept', flush=True)", 0), ("sys.exit(5)", 5), ("raise", None)])
+def test_an_interrupt_reaches_a_program_that_handles_it(any_host: Host, reaction: str, status: int | None) -> None:
+    text = f"import sys, time\ntry:\n    print('ready', flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    {reaction}\n"
+    job = any_host.start(PYTHON, "-S", "-E", "-c", text)
+    wait_for_line(any_host, job)
+    assert stop(any_host, job, signal_name="INT", grace=20) == [["stopped", job]]
+    verdict = any_host.verdict(job)
+    assert (verdict.state, verdict.exit_code, verdict.signal) == (State.STOPPED, status, 2 if status is None else None)
+
+
+def test_signals_are_at_their_defaults_in_the_command(any_host: Host) -> None:
+    job = any_host.start("grep", "^Sig[IB]", "/proc/self/status")
+    any_host.ended(job)
+    for line in any_host.out(job).decode().splitlines():
+        assert int(line.split()[1], 16) == 0, line
+
+
+def test_stopping_several_and_what_has_ended(any_host: Host) -> None:
+    done = any_host.line("exit 0")
+    any_host.ended(done)
+    jobs = [any_host.line(FOREVER) for _ in range(3)]
+    assert stop(any_host, done, *jobs) == [["ended", done], *(["stopped", job] for job in jobs)]
+    assert any_host.verdict(done).state is State.COMPLETED
+    assert [any_host.verdict(job).state for job in jobs] == [State.STOPPED] * 3
+
+
+def test_stop_without_a_supervisor(any_host: Host, neighbour: str) -> None:
+    job = any_host.line("sleep 600 & sleep 600")
+    wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={job}")) == 3)
+    os.kill(any_host.supervisor(job), signal.SIGKILL)
+    wait_until(lambda: not alive(any_host.supervisor(job)))
+    verdict = any_host.verdict(job)
+    assert (verdict.state, verdict.reason) == (State.RUNNING, "its supervisor is gone; 3 of its processes live on")
+    assert stop(any_host, job) == [["stopped", job]]
+    assert any_host.verdict(job).state is State.STOPPED
+    assert processes_with(f"RJOB_INSTANCE={job}") == []
+
+
+def test_a_job_within_a_job_survives_the_outer_one_s_stop(any_host: Host) -> None:
+    inner = launch_of(JobSpec(line=FOREVER), str(uuids.uuid4()))
+    outer = any_host.line(f"echo ready; {FOREVER}")
+    wait_for_line(any_host, outer)
+    environ = dict(part.split("=", 1) for part in (open(f"/proc/{any_host.pid(outer)}/environ").read().split("\0")) if part)
+    assert environ["RJOB_INSTANCE"] == outer
+    assert any_host.launch(inner, env=environ).words("started") == [[inner.uuid]]
+    assert stop(any_host, outer) == [["stopped", outer]]
+    assert any_host.running(inner.uuid)
+
+
+# ------------------------------------------------------------------------------------------------ time limits
+
+
+def test_a_time_limit_ends_the_whole_tree(any_host: Host, neighbour: str) -> None:
+    job = any_host.line("(trap '' TERM; while :; do sleep 1; done) & echo ready; wait", time_limit=0.5)
+    wait_for_line(any_host, job)
+    verdict = any_host.ended(job)
+    assert (verdict.state, verdict.reason, verdict.signal) == (State.FAILED, "its time limit was reached", 15)
+    wait_until(lambda: processes_with(f"RJOB_INSTANCE={job}") == [], seconds=20, what="the end of the tree")
+
+
+def test_a_job_within_its_time_limit_leaves_no_watcher(any_host: Host) -> None:
+    job = any_host.line("exit 3", time_limit=600)
+    assert any_host.ended(job).exit_code == 3
+    any_host.settled(job)
+    wait_until(lambda: processes_with(f"RJOB_HOME={any_host.home}") == [], seconds=5, what="the watcher's end")
+
+
+# ------------------------------------------------------------------------------------------------ conclude
+
+
+def test_a_lost_job_is_recorded_once_and_stays_lost(any_host: Host) -> None:
+    job = any_host.line(FOREVER)
+    assert any_host.ask("conclude", "lost-killed", job).lines == []
+    assert any_host.running(job)
+    for pid in (any_host.supervisor(job), any_host.pid(job)):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: any_host.verdict(job).conclude)
+    any_host.ask("conclude", any_host.verdict(job).conclude or "", job)
+    any_host.ask("conclude", "lost-reboot", job)
+    verdict = any_host.verdict(job)
+    assert (verdict.state, verdict.conclude) == (State.LOST, None)
+    assert [event.get("status") for event in events(any_host) if event["event"] == "end"] == ["lost-killed"]
+    assert any_host.ask("remove", job).lines == [f"removed {job}"]
+
+
+def test_a_job_of_another_boot_is_lost(any_host: Host) -> None:
+    job = any_host.line("exit 0")
+    any_host.ended(job)
+    any_host.settled(job)
+    folder = any_host.folder(job)
+    (folder / "exit").unlink()
+    words = (folder / "identity").read_text().split()
+    # A process of that number lives again: it is not the job's.
+    words[:3] = [str(os.getpid()), words[1], "11111111-1111-1111-1111-111111111111"]
+    (folder / "identity").write_text(" ".join(words) + "\n")
+    (folder / "main").write_text(f"{os.getpid()} 5\n")
+    assert any_host.verdict(job).conclude == "lost-reboot"
+    assert stop(any_host, job) == [["stopped", job]]
+    assert any_host.verdict(job).state is State.STOPPED
+
+
+def test_numbers_of_processes_that_are_others_by_now_are_never_signalled(any_host: Host) -> None:
+    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        job = any_host.line("exit 0")
+        any_host.ended(job)
+        any_host.settled(job)
+        folder = any_host.folder(job)
+        (folder / "exit").unlink()
+        words = (folder / "identity").read_text().split()
+        (folder / "identity").write_text(" ".join([str(stranger.pid), "1", *words[2:]]) + "\n")
+        (folder / "main").write_text(f"{stranger.pid} 1\n")
+        assert any_host.ask("signal", "KILL", job).lines == [f"ended {job}"]
+        assert any_host.ask("tree", "STOP", job).lines == [f"ended {job}"]
+        assert stop(any_host, job) == [["stopped", job]]
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+# ------------------------------------------------------------------------------------------------ upkeep
+
+
+def test_remove(any_host: Host) -> None:
+    done, busy = any_host.line("echo x"), any_host.line(FOREVER)
+    any_host.ended(done)
+    any_host.settled(done)
+    nothing = str(uuids.uuid4())
+    answer = any_host.ask("remove", f"{done} {busy} {nothing}")
+    assert sorted(answer.lines) == sorted([f"busy {busy}", f"absent {nothing}", f"removed {done}"])
+    assert not any_host.folder(done).exists()
+    assert any_host.running(busy)
+    assert any_host.ask("facts", "id 1", "all").facts.selected == [[], [busy]]
+    assert any_host.ask("facts").facts.total == 1
+    assert any_host.line("exit 0")
+    assert any_host.ask("facts", "id 3").facts.selected[0]
+    assert sorted(path.name for path in any_host.owner.iterdir()) == ["host", "ids", "jobs", "live", "new", "next", "pending", "registry.jsonl"]
+
+
+def test_compaction_loses_nothing_of_what_is_there(any_host: Host) -> None:
+    gone, kept = any_host.line("echo x"), any_host.line("echo y")
+    for job in (gone, kept):
+        any_host.ended(job)
+        any_host.settled(job)
+    any_host.ask("received", f"{kept} 1 0")
+    any_host.ask("received", f"{kept} 2 0")
+    registry = any_host.owner / "registry.jsonl"
+    strange = '{"v":2,"event":"dance","id":1,"x":"ü"}'
+    with registry.open("a") as file:
+        file.write(strange + "\n" + "not json\n" + '{"v":1,"event":"star')
+    any_host.ask("remove", gone)
+    before = registry.read_text().splitlines()
+    any_host.ask("compact")
+    after = registry.read_text().splitlines()
+    assert [line for line in before if line not in after] == [
+        line for line in before if gone in line or ('"received"' in line and '"out":1' in line)
+    ]
+    assert [line for line in after if line not in before] == []
+    assert strange in after
+    assert any_host.line("exit 0")
+    assert (any_host.owner / "ids" / "3").exists()
+
+
+def test_the_registry_is_rebuilt_from_the_folders(any_host: Host) -> None:
+    jobs = [any_host.line(f"echo {number}; exit {number}") for number in range(3)]
+    for job in jobs:
+        any_host.ended(job)
+        any_host.settled(job)
+    live = any_host.line(FOREVER)
+    any_host.ask("received", f"{jobs[1]} 2 0")
+    any_host.ask("remove", jobs[2])
+    registry = any_host.owner / "registry.jsonl"
+
+    def parsed(path: Path) -> list[str]:
+        return sorted(line for line in path.read_text().splitlines() if jobs[2] not in line)
+
+    before = parsed(registry)
+    strange = '{"v":1,"event":"dance","id":1}'
+    registry.write_text(strange + "\n")
+    for name in ("ids", "live"):
+        shutil.rmtree(any_host.owner / name)
+    (any_host.owner / "next").unlink()
+    assert any_host.ask("rebuild").lines == ["rebuilt 3"]
+    assert parsed(registry) == sorted([*before, strange])
+    assert any_host.ask("facts", "id 1", "id 2", "id 4", "live").facts.selected == [[jobs[0]], [jobs[1]], [live], [live]]
+    assert any_host.ask("facts").facts.total == 3
+    any_host.line("exit 0")
+    assert (any_host.owner / "ids" / "5").exists()
+
+
+def test_info(any_host: Host) -> None:
+    told = {words[0]: words[1:] for words in any_host.ask("info").words("info")}
+    assert told["home"] == [str(any_host.home)]
+    assert told["detach"] == ["setsid"]
+    assert told["identity"] == ["proc"]
+    assert told["follow"] == [("polling" if any_host.shell == "busybox" else "events")]
+
+
+def test_people_on_the_machine_need_no_rjob(any_host: Host) -> None:
+    job = any_host.line(f"echo hello; {FOREVER}", name="x")
+    wait_for_line(any_host, job, b"hello\n")
+    done = any_host.line("exit 3")
+    any_host.ended(done)
+
+    def rjob(*words: str) -> subprocess.CompletedProcess[str]:
+        script = str(any_host.home / "rjob")
+        return subprocess.run([script, *words], env=any_host.env, capture_output=True, text=True, check=False, timeout=30)
+
+    listing = rjob("get").stdout
+    assert "running" in listing
+    assert "exit 3" in listing
+    assert rjob("stop", "1").stdout == f"stopped {job}\n"
+    assert any_host.verdict(job).state is State.STOPPED
+    assert rjob("stop", "9").returncode == 1
+    assert rjob("dance").returncode == 2
+
+
+# ------------------------------------------------------------------------------------------------ the detach ladder
+
+UTILITIES = "sh cat mv rm mkdir ln ls date sleep grep tail head wc awk sed stat chmod cp tr uname env sort id df kill cut printf find tee".split()
+
+
+@pytest.fixture(params=["setsid", "perl", "python3", "none"])
+def rung_host(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Host:
+    """A machine that has only one of the programs that give a process a session of its own."""
+    host = make_host()
+    folder = host.root / "few"
+    folder.mkdir()
+    for name in [*UTILITIES, *([] if request.param == "none" else [request.param])]:
+        found = PYTHON if name == "python3" else shutil.which(name, path=SYSTEM_PATH)
+        if found:
+            (folder / name).symlink_to(found)
+    host.env["PATH"] = str(folder)
+    assert host.ask("info").words("info")[1] == ["detach", request.param]
+    return host
+
+
+def test_every_rung_starts_receives_and_stops(rung_host: Host) -> None:
+    rung = rung_host.ask("info").words("info")[1][1]
+    neighbour = rung_host.line("sleep 600 & sleep 600")
+    wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={neighbour}")) == 3)
+    job = rung_host.line("trap '' TERM; sleep 600 & echo ready; echo oops >&2; while :; do sleep 600; done")
+    wait_for_line(rung_host, job)
+    answer = rung_host.ask("read", "both", "cursor", "keep", f"instance {job}")
+    assert (answer.data[job, "out"], answer.data[job, "err"]) == (b"ready\n", b"oops\n")
+    assert (os.getsid(rung_host.pid(job)) == rung_host.pid(job)) is (rung != "none")
+    assert stop(rung_host, job, grace=0.5) == [["stopped", job]]
+    assert processes_with(f"RJOB_INSTANCE={job}") == []
+    assert rung_host.verdict(job).state is State.STOPPED
+    assert len(processes_with(f"RJOB_INSTANCE={neighbour}")) == 3
+    words = ["", "-x", "a=b", "it's", "a\nb"]
+    exact = rung_host.start("printf", "%s|", *words)
+    rung_host.ended(exact)
+    assert rung_host.out(exact).decode() == "|".join(words) + "|"
+    for name, status in (("nothing-of-that-name", 127), ("/etc/passwd", 126), ("exit 3", 127)):
+        assert rung_host.ended(rung_host.start(name)).exit_code == status
+
+
+def test_every_rung_survives_the_end_of_the_caller_s_session(rung_host: Host) -> None:
+    job = rung_host.line(FOREVER)
+    # What a connection does that ends: everything in the session of the request is hung up.
+    group = rung_host.asked[-1].process.pid
+    try:
+        os.killpg(group, signal.SIGHUP)
+    except ProcessLookupError:
+        pass
+    assert rung_host.running(job)
+
+
+# ------------------------------------------------------------------------------------------------ memory, completeness
+
+
+def test_a_supervisor_is_small(host: Host) -> None:
+    jobs = [host.line(FOREVER) for _ in range(24)]
+    sizes = []
+    for job in jobs:
+        with open(f"/proc/{host.supervisor(job)}/smaps_rollup") as file:
+            sizes += [int(line.split()[1]) for line in file if line.startswith("Pss:")]
+    assert len(sizes) == len(jobs)
+    assert sum(sizes) / len(sizes) <= 150, f"{sum(sizes) / len(sizes):.0f} KiB on average"
+
+
+def test_this_file_asks_for_every_operation() -> None:
+    with open(__file__) as file:
+        text = file.read()
+    helpers = {"start", "facts"}
+    assert [operation for operation in OPERATIONS - helpers if f'"{operation}"' not in text] == []
+
+
+def test_an_unknown_operation_is_an_error(any_host: Host) -> None:
+    any_host.install()
+    exchange = any_host.open("info")
+    exchange.finish()
+    script = any_host.script
+    assert b"unknown-operation" in script.read_bytes()
+    assert all(isinstance(event, Line) or event for event in exchange.events)
+    assert sys.executable
