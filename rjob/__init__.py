@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rjob.config import Config
-    from rjob.core.find import Query
     from rjob.core.manager import JobManager
-    from rjob.core.receive import Position, ReaderGone, Sink
+    from rjob.core.options import Position, Query, ReaderGone, Sink
     from rjob.errors import RjobError
     from rjob.models import Job, JobSpec, Result, State
 
@@ -29,12 +28,12 @@ _HOMES = {
     "Job": "rjob.models",
     "JobManager": "rjob.core.manager",
     "JobSpec": "rjob.models",
-    "Position": "rjob.core.receive",
-    "Query": "rjob.core.find",
-    "ReaderGone": "rjob.core.receive",
+    "Position": "rjob.core.options",
+    "Query": "rjob.core.options",
+    "ReaderGone": "rjob.core.options",
     "Result": "rjob.models",
     "RjobError": "rjob.errors",
-    "Sink": "rjob.core.receive",
+    "Sink": "rjob.core.options",
     "State": "rjob.models",
 }
 

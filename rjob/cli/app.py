@@ -1,5 +1,6 @@
 """The program rjob: its verbs, the boundary where errors become messages, and exit statuses."""
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -105,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     output.prepare()
+    if "_RJOB_COMPLETE" in os.environ:
+        # Typer would have rich draw the help texts of completions, which takes longer than all the rest.
+        sys.modules["rich"] = None  # type: ignore[assignment]
     command = get_command(app)
     try:
         return int(command.main(words or ["--help"], prog_name="rjob", standalone_mode=False) or 0)

@@ -62,7 +62,7 @@ def get(
     json: Json = False,
 ) -> int:
     """Show jobs and where they stand."""
-    from rjob.core.manager import Query
+    from rjob.core.options import Query
 
     refs, hosts = jobs or [], host or []
     query = Query(every, states(state or []), name, location, newest, _instant(since), _instant(until))

@@ -9,7 +9,7 @@ app = verbs()
 
 @app.command(cls=Verb)
 def plugins() -> None:
-    """Show the transports that are installed, and what is wrong with them."""
+    """Show the transports that are installed.  One that cannot be used tells why."""
     from rjob.plugins import Plugins
 
     rows = [

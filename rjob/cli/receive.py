@@ -39,7 +39,7 @@ def receive(
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Append to a file instead of printing.")
     ] = None,
 ) -> int:
-    """Receive the output of jobs: what they wrote to stdout goes to stdout, the rest to stderr."""
+    """Bring jobs' output here.  What they wrote to stdout goes to stdout, the rest to stderr."""
     if keep + every + (tail is not None) > 1:
         raise UsageError("--keep, --all and --tail exclude each other")
     if rm and (keep or every or tail is not None or stream):
@@ -48,7 +48,7 @@ def receive(
 
     def look() -> Result:
         from rjob.cli.delivery import Delivery, open_file
-        from rjob.core.manager import Position
+        from rjob.core.options import Position
 
         sink = Delivery(prefix=prefix)
         if file is not None:

@@ -19,7 +19,7 @@ def retry(
     quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Start finished jobs again, as new jobs; secrets are taken from your environment."""
+    """Start finished jobs again, as new jobs.  Secrets are taken from your environment."""
     hosts = host or []
     result = call(lambda manager: manager.retry(jobs, hosts=hosts, failed=failed), jobs=jobs, hosts=hosts)
     return output.tell(result, "started", quiet=quiet, json=json)

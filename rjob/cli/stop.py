@@ -22,7 +22,7 @@ def stop(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Stop jobs with everything that they started: a signal, time to end, then a kill."""
+    """Stop jobs and all that they started.  They get a signal, then time to end, then a kill."""
     hosts = host or []
     seconds = None if grace is None else times.duration(grace)
     result = call(lambda manager: manager.stop(jobs, hosts=hosts, signal=signal, grace=seconds), jobs=jobs, hosts=hosts)

@@ -4,56 +4,21 @@ from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rjob.core.jobs import view
+from rjob.core.owner import Found
 from rjob.errors import JobNotFound, OwnerError, RjobError
-from rjob.models import Job, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
+    from rjob.core.options import Query
     from rjob.core.owner import Owner
+    from rjob.models import Job
     from rjob.references import Reference
     from rjob.runner.facts import Facts
     from rjob.runner.states import Verdict
-
-
-class Query(NamedTuple):
-    """Which jobs a listing shows; without any of it, the unfinished and the newest finished ones."""
-
-    all: bool = False
-    states: frozenset[State] = frozenset()
-    name: str | None = None
-    location: str | None = None
-    newest: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    @property
-    def filtered(self) -> bool:
-        """Whether every job must be looked at."""
-        return self.all or bool(self.states or self.name or self.location or self.since or self.until)
-
-    def admits(self, job: Job) -> bool:
-        """Whether a job is one of those asked for."""
-        return (
-            (not self.states or job.state in self.states)
-            and (self.name is None or fnmatchcase(job.name.casefold(), self.name.casefold()))
-            and (self.location is None or fnmatchcase(job.location.casefold(), self.location.casefold()))
-            and (self.since is None or (job.begin is not None and job.begin >= self.since))
-            and (self.until is None or (job.begin is not None and job.begin <= self.until))
-        )
-
-
-class Found(NamedTuple):
-    """What one owner has of what was asked for."""
-
-    owner: Owner
-    jobs: tuple[Job, ...] = ()
-    errors: tuple[RjobError, ...] = ()
-    more: int = 0
 
 
 def selector(reference: Reference) -> str:

@@ -8,27 +8,23 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from rjob.config import Config, home
-from rjob.core import receive as receiving
-from rjob.core.doctor import Finding, examine
-from rjob.core.find import Found, Query, listing, look_up
 from rjob.core.loop import each
-from rjob.core.owner import Owner
-from rjob.core.receive import Options, Position, ReaderGone, Sink, Streams
-from rjob.core.waiting import wait_for
+from rjob.core.options import Options, Position, Query, ReaderGone, Sink, Streams
+from rjob.core.owner import Found, Owner
 from rjob.errors import ConfigError, JobConflict, OwnerError, RjobError, UsageError
 from rjob.models import Job, JobSpec, Result, State
 from rjob.plugins import Plugins
 from rjob.references import check_name, parse
-from rjob.runner.launch import command_text, launch_of, retry_of, start_request
-from rjob.runner.states import signal_number
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
+    from rjob.core.doctor import Finding
     from rjob.references import Reference
+    from rjob.runner.launch import Launch
 
-__all__ = ["Finding", "JobManager", "Position", "Query", "ReaderGone", "Sink", "Streams"]
+__all__ = ["JobManager", "Position", "Query", "ReaderGone", "Sink", "Streams"]
 
 T = TypeVar("T")
 
@@ -94,6 +90,8 @@ class JobManager:
         Returns:
             The jobs that began.
         """
+        from rjob.runner.launch import launch_of
+
         if spec.name is not None:
             check_name(spec.name)
         owners = self._named_owners(hosts)
@@ -113,6 +111,8 @@ class JobManager:
             hosts: Whose.
             query: Which of a listing.
         """
+        from rjob.core.find import listing
+
         if jobs:
             found = await self._find(jobs, hosts)
             return found._replace(jobs=tuple(job for job in found.jobs if query.admits(job)))
@@ -137,6 +137,8 @@ class JobManager:
         Returns:
             The jobs as they are then; one that is not finished ran into the time-out.
         """
+        from rjob.core.waiting import wait_for
+
         found = await self._find_by_owner(jobs, hosts)
         ended, errors = await wait_for(found, first=first, timeout=timeout, limit=self._throttle)
         order = [job.instance_id for part in found for job in part.jobs]
@@ -170,6 +172,9 @@ class JobManager:
         Returns:
             The jobs as they are after that.
         """
+        from rjob.core import receive as receiving
+        from rjob.core.find import look_up
+
         options = Options(position, keep, streams)
 
         async def one(ask: tuple[Owner, list[Reference]]) -> Found:
@@ -302,6 +307,8 @@ class JobManager:
         Returns:
             The jobs that are gone, or would be.
         """
+        from rjob.core.find import listing
+
         limit = None if older_than is None else datetime.now(UTC) - timedelta(seconds=older_than)
 
         async def one(owner: Owner) -> Found:
@@ -332,6 +339,8 @@ class JobManager:
         Returns:
             The new jobs.
         """
+        from rjob.runner.launch import retry_of
+
         values = os.environ if secrets is None else secrets
         fresh: list[Job] = []
 
@@ -369,6 +378,8 @@ class JobManager:
         Args:
             host: The machine.
         """
+        from rjob.core.doctor import examine
+
         names = self._hosts([host])
         if len(names) != 1:
             raise UsageError(f"not one host: {host}")
@@ -390,7 +401,9 @@ class JobManager:
 
         return self._merged(await self._each(self._named_owners(hosts), one))
 
-    async def _launch(self, owner: Owner, launches: Sequence[Any], specs: Mapping[str, JobSpec]) -> Found:
+    async def _launch(self, owner: Owner, launches: Sequence[Launch], specs: Mapping[str, JobSpec]) -> Found:
+        from rjob.runner.launch import command_text, start_request
+
         lines, body = start_request(launches)
         facts = await owner.call("start", *lines, body=body)
         numbers = {words[1]: int(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
@@ -439,6 +452,9 @@ class JobManager:
         again: bool = True,
     ) -> Result:
         """Find jobs, do something to them, and look at them once more."""
+        from rjob.core.find import look_up
+
+
         self._refuse_ambiguous(jobs, hosts)
 
         async def one(ask: tuple[Owner, list[Reference]]) -> Found:
@@ -467,6 +483,8 @@ class JobManager:
         return self._merged(await self._find_by_owner(jobs, hosts))
 
     async def _find_by_owner(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[Found]:
+        from rjob.core.find import look_up
+
         async def one(ask: tuple[Owner, list[Reference]]) -> Found:
             return await look_up(*ask)
 
@@ -539,6 +557,8 @@ def _in_loop() -> bool:
 
 
 def _signal(text: str) -> str:
+    from rjob.runner.states import signal_number
+
     number = signal_number(text)
     if number is None or not 0 < number <= 64:
         raise UsageError(f"no such signal: {text}", hint="`kill -l` names them")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rjob.errors import ConfigError, ConnectionLost, ProtocolError, RjobError, TransportError
 from rjob.runner.facts import Facts
@@ -13,6 +13,7 @@ from rjob.runner.protocol import Absent, Line, Reply, new_marker, posix_runner, 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from rjob.models import Job
     from rjob.runner.protocol import Event
     from rjob.transports.base import Connection, Process, Transport
 
@@ -222,3 +223,12 @@ class Owner:
             await process.write_eof()
             async for _ in Exchange(process, marker, streaming=False).events():
                 pass
+
+
+class Found(NamedTuple):
+    """What one owner has of what was asked for."""
+
+    owner: Owner
+    jobs: tuple[Job, ...] = ()
+    errors: tuple[RjobError, ...] = ()
+    more: int = 0

@@ -5,9 +5,10 @@ What was written to the reader is one thing, what reached it another: the cursor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.core.find import look_up, settle
+from rjob.core.options import ReaderGone
 from rjob.errors import ConnectionLost
 from rjob.runner.facts import Facts
 from rjob.runner.protocol import Bytes, Data, Line, Ready
@@ -15,73 +16,15 @@ from rjob.runner.protocol import Bytes, Data, Line, Ready
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rjob.core.find import Found
-    from rjob.core.owner import Exchange, Owner
+    from rjob.core.options import Options, Sink, Stream, Streams
+    from rjob.core.owner import Exchange, Found, Owner
     from rjob.models import Job
     from rjob.references import Reference
-
-Stream = Literal["out", "err"]
-Streams = Literal["both", "out", "err"]
 
 _LIFE = 600
 """Seconds after which a follower on the host ends by itself, to be asked for again."""
 
 _RECONNECTS = 6
-
-
-class Position(NamedTuple):
-    """Where in a job's output to begin: at the cursor, at the beginning, at the last lines."""
-
-    kind: Literal["cursor", "all", "tail"] = "cursor"
-    lines: int = 0
-
-    def words(self) -> str:
-        """How the runner is told."""
-        return {"cursor": "cursor", "all": "0 0", "tail": f"tail {self.lines}"}[self.kind]
-
-
-class ReaderGone(Exception):  # noqa: N818  (not an error: the reader has had enough)
-    """Nobody reads any more.
-
-    Args:
-        written: How many bytes of the last write were taken before that.
-    """
-
-    def __init__(self, written: int = 0) -> None:
-        super().__init__(written)
-        self.written = written
-
-
-class Sink(Protocol):
-    """Where output goes."""
-
-    def write(self, job: Job, stream: Stream, data: bytes) -> None:
-        """Take all of the bytes.
-
-        Raises:
-            ReaderGone: Nobody reads any more.
-        """
-
-    def held(self, stream: Stream) -> int:
-        """Wait until what was written was read, or its reader has gone.
-
-        Returns:
-            How many of the bytes written last never reached the reader.
-        """
-
-
-class Options(NamedTuple):
-    """How to receive."""
-
-    position: Position = Position()
-    keep: bool = False
-    """Leave the cursor where it is."""
-    streams: Streams = "both"
-
-    @property
-    def moves(self) -> bool:
-        """Whether what is delivered counts as received."""
-        return not self.keep and self.position.kind == "cursor"
 
 
 class Ledger:

@@ -14,7 +14,7 @@ from rjob.runner.protocol import Line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rjob.core.find import Found
+    from rjob.core.owner import Found
     from rjob.models import Job
 
 _LIFE = 600.0

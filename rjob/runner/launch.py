@@ -23,6 +23,7 @@ RECORD_LIMIT = 1800
 """Bytes of a start record in the registry; a longer one is summarised, and lies whole in the job's folder."""
 
 _COMMAND_LIMIT = 400
+_SPEC_LIMIT = 2000
 _OWN = ("v", "event", "id", "instance", "time")
 
 
@@ -48,9 +49,13 @@ def start_request(launches: Sequence[Launch]) -> tuple[list[bytes], bytes]:
         if len(full) > RECORD_LIMIT:
             parts.append(("job.json", full + b"\n"))
             full = _dump(_summary(launch.record))
+        spec = b""
+        if parts and parts[0][0] == "spec" and len(parts[0][1]) <= _SPEC_LIMIT:
+            # On a line of its own it costs the runner no process.
+            spec = escape(os.fsdecode(parts.pop(0)[1]))
         sizes = " ".join(f"{name} {len(data)}" for name, data in parts)
         # The runner puts the number in front: the record goes without its opening brace.
-        lines += [launch.uuid.encode(), launch.copy.encode(), sizes.encode(), launch.limit.encode(), full[1:]]
+        lines += [launch.uuid.encode(), launch.copy.encode(), sizes.encode(), spec, launch.limit.encode(), full[1:]]
         lines.append(str(len(launch.secrets)).encode())
         lines += [key.encode() + b"=" + escape(value) for key, value in launch.secrets]
         body += [data for _, data in parts]

@@ -92,3 +92,12 @@ def test_the_script_for_a_shell(shell: str) -> None:
     env = os.environ | {"_RJOB_COMPLETE": f"source_{shell}"}
     ran = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     assert "_RJOB_COMPLETE" in ran.stdout
+
+
+def test_help_texts_are_not_drawn_by_rich() -> None:
+    program = "import sys; from rjob.cli.app import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    env = os.environ | {"_RJOB_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": "rjob wai"}
+    env["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
+    ran = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("wait\tWait until jobs have ended")
+    assert "rich.console" not in ran.stderr.split()

@@ -13,7 +13,8 @@ import pytest
 from cli.standin import StandIn, a_job, failing
 
 from rjob.cli.app import VERBS
-from rjob.core.manager import Finding, Position, Query
+from rjob.core.doctor import Finding
+from rjob.core.options import Position, Query
 from rjob.errors import ConnectFailed, JobConflict, JobNotFound, UsageError
 from rjob.models import Result, State
 

@@ -30,7 +30,7 @@ FOREVER = "exec sleep 600"
 @pytest.fixture
 def neighbour(any_host: Host) -> Iterator[str]:
     """A job that is none of our business, with children, and an unrelated process; both must live on."""
-    job = any_host.line("sleep 600 & sleep 600")
+    job = any_host.line("sleep 600 & sleep 600; :")
     stranger = subprocess.Popen(["sleep", "600"], start_new_session=True, env={"RJOB_INSTANCE": "", "PATH": SYSTEM_PATH})
     wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={job}")) == 3, what="the neighbour")
     before = processes_with(f"RJOB_INSTANCE={job}")
@@ -377,7 +377,7 @@ def test_stopping_several_and_what_has_ended(any_host: Host) -> None:
 
 
 def test_stop_without_a_supervisor(any_host: Host, neighbour: str) -> None:
-    job = any_host.line("sleep 600 & sleep 600")
+    job = any_host.line("sleep 600 & sleep 600; :")
     wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={job}")) == 3)
     os.kill(any_host.supervisor(job), signal.SIGKILL)
     wait_until(lambda: not alive(any_host.supervisor(job)))
@@ -590,7 +590,7 @@ def rung_host(request: pytest.FixtureRequest, make_host: Callable[..., Host]) ->
 
 def test_every_rung_starts_receives_and_stops(rung_host: Host) -> None:
     rung = rung_host.ask("info").words("info")[1][1]
-    neighbour = rung_host.line("sleep 600 & sleep 600")
+    neighbour = rung_host.line("sleep 600 & sleep 600; :")
     wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={neighbour}")) == 3)
     job = rung_host.line("trap '' TERM; sleep 600 & echo ready; echo oops >&2; while :; do sleep 600; done")
     wait_for_line(rung_host, job)

@@ -30,7 +30,9 @@ rj_lock() {
 	fi
 }
 
-rj_unlock() { rm -f "$rj_owner/lock" "$rj_mine"; }
+rj_unlock() { # also takes away $1
+	rm -rf "$rj_owner/lock" "$rj_mine" ${1:+"$1"}
+}
 
 # The holder $rj_held is dead.  Only one process may take its lock away, or a living successor's could be hit: each
 # who would shows its identity as a file name, then looks; whoever sees another living one steps back.

@@ -1,9 +1,7 @@
 # op: start.  Commit and launch jobs.
 
-# The files of a request: parts of known sizes, one behind the other.  Nothing is done before all of it is there.
+# The bytes of a request: parts of known sizes, one behind the other.  Nothing is done before all of them are there.
 rj_stage() { # SIZE
-	rj_new=$rj_owner/new/$rj_marker
-	mkdir -p "$rj_new" 2>/dev/null || rj_fail read-only "$rj_owner"
 	cat >"$rj_new/body" 2>/dev/null || { rm -rf "$rj_new"; rj_fail no-space "$rj_owner"; }
 	if [ "$(($(wc -c <"$rj_new/body")))" -ne "$1" ]; then
 		rm -rf "$rj_new"
@@ -14,7 +12,7 @@ rj_stage() { # SIZE
 # UUID COPY PARTS...: lay out a job's folder in $rj_new from the body, or from job COPY's.
 rj_lay_out() {
 	rj_dir=$rj_new/$1
-	mkdir "$rj_dir"
+	mkdir -p "$rj_dir" 2>/dev/null || return 1
 	if [ "$2" != - ]; then
 		for rj_file in spec job.json script stdin limit; do
 			[ ! -e "$rj_owner/jobs/$2/$rj_file" ] || cp "$rj_owner/jobs/$2/$rj_file" "$rj_dir/$rj_file" || return 1
@@ -50,10 +48,15 @@ rj_make_owner() {
 		{ printf '%s\n' '#!/bin/sh' "$rj_line" >"$rj_home/rjob.$$" && chmod 700 "$rj_home/rjob.$$" && mv -f "$rj_home/rjob.$$" "$rj_home/rjob"; }
 }
 
-# COUNT, then for each job its UUID, COPY, PARTS, LIMIT, the rest of its start line, SECRETS and those lines.
+# COUNT, then for each job its UUID, COPY, PARTS, SPEC (escaped; empty if it is a part or copied), LIMIT, the rest of its
+# start line, SECRETS and those lines.
 rj_op_start() {
 	rj_make_owner
-	rj_stage "$rj_size"
+	rj_new=$rj_owner/new/$rj_marker
+	if [ "$rj_size" -gt 0 ]; then
+		mkdir -p "$rj_new" 2>/dev/null || rj_fail read-only "$rj_owner"
+		rj_stage "$rj_size"
+	fi
 	rj_at=0 rj_jobs='' rj_count=$1
 	rj_read_now
 	shift
@@ -61,10 +64,14 @@ rj_op_start() {
 		rj_jobs="$rj_jobs $1"
 		# shellcheck disable=SC2086
 		rj_lay_out "$1" "$2" $3 || { rm -rf "$rj_new"; rj_fail no-space "$rj_owner"; }
-		[ -z "$4" ] || printf '%s\n' "$4" >"$rj_new/$1/limit"
-		printf '%s\n' "$5" >"$rj_new/$1/start"
-		rj_secrets=$6
-		shift 6
+		rj_unescape "$4"
+		{
+			{ [ -z "$4" ] || printf %s "$rj_plain" >"$rj_new/$1/spec"; } &&
+				{ [ -z "$5" ] || printf '%s\n' "$5" >"$rj_new/$1/limit"; } &&
+				printf '%s\n' "$6" >"$rj_new/$1/start"
+		} 2>/dev/null || { rm -rf "$rj_new"; rj_fail no-space "$rj_owner"; }
+		rj_secrets=$7
+		shift 7
 		while [ "$rj_secrets" -gt 0 ]; do
 			rj_unescape "${1#*=}"
 			export "${1%%=*}=$rj_plain"
@@ -75,8 +82,7 @@ rj_op_start() {
 	done
 	rj_lock
 	rj_commit
-	rj_unlock
-	rm -rf "$rj_new"
+	rj_unlock "$rj_new"
 	rj_pick_rung
 	for rj_uuid in $rj_jobs; do
 		IFS= read -r rj_id <"$rj_owner/jobs/$rj_uuid/id"

@@ -1,0 +1,96 @@
+"""What the verbs are asked with: which jobs, which part of their output, where to."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rjob.models import Job, State
+
+Stream = Literal["out", "err"]
+Streams = Literal["both", "out", "err"]
+
+
+class Query(NamedTuple):
+    """Which jobs a listing shows; without any of it, the unfinished and the newest finished ones."""
+
+    all: bool = False
+    states: frozenset[State] = frozenset()
+    name: str | None = None
+    location: str | None = None
+    newest: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def filtered(self) -> bool:
+        """Whether every job must be looked at."""
+        return self.all or bool(self.states or self.name or self.location or self.since or self.until)
+
+    def admits(self, job: Job) -> bool:
+        """Whether a job is one of those asked for."""
+        return (
+            (not self.states or job.state in self.states)
+            and (self.name is None or fnmatchcase(job.name.casefold(), self.name.casefold()))
+            and (self.location is None or fnmatchcase(job.location.casefold(), self.location.casefold()))
+            and (self.since is None or (job.begin is not None and job.begin >= self.since))
+            and (self.until is None or (job.begin is not None and job.begin <= self.until))
+        )
+
+
+class Position(NamedTuple):
+    """Where in a job's output to begin: at the cursor, at the beginning, at the last lines."""
+
+    kind: Literal["cursor", "all", "tail"] = "cursor"
+    lines: int = 0
+
+    def words(self) -> str:
+        """How the runner is told."""
+        return {"cursor": "cursor", "all": "0 0", "tail": f"tail {self.lines}"}[self.kind]
+
+
+class ReaderGone(Exception):  # noqa: N818  (not an error: the reader has had enough)
+    """Nobody reads any more.
+
+    Args:
+        written: How many bytes of the last write were taken before that.
+    """
+
+    def __init__(self, written: int = 0) -> None:
+        super().__init__(written)
+        self.written = written
+
+
+class Sink(Protocol):
+    """Where output goes."""
+
+    def write(self, job: Job, stream: Stream, data: bytes) -> None:
+        """Take all of the bytes.
+
+        Raises:
+            ReaderGone: Nobody reads any more.
+        """
+
+    def held(self, stream: Stream) -> int:
+        """Wait until what was written was read, or its reader has gone.
+
+        Returns:
+            How many of the bytes written last never reached the reader.
+        """
+
+
+class Options(NamedTuple):
+    """How to receive."""
+
+    position: Position = Position()
+    keep: bool = False
+    """Leave the cursor where it is."""
+    streams: Streams = "both"
+
+    @property
+    def moves(self) -> bool:
+        """Whether what is delivered counts as received."""
+        return not self.keep and self.position.kind == "cursor"
