@@ -74,7 +74,9 @@ class World:
         self.home = root / "rjob-home"
         user = root / "home"
         user.mkdir(parents=True, exist_ok=True)
-        keep = {key: os.environ[key] for key in ("PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START") if key in os.environ}
+        keep = {
+            key: os.environ[key] for key in ("PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START") if key in os.environ
+        }
         self.config = root / "config.toml"
         self.config.touch()
         self.env = keep | {
@@ -91,7 +93,9 @@ class World:
         cwd = streams.pop("cwd", self.root)
         return subprocess.Popen([*RJOB, *map(os.fspath, args)], env=env, cwd=cwd, **streams)
 
-    def __call__(self, *args: str | Path, input: bytes = b"", status: int | None = 0, timeout: float = 60, **kwargs: Any) -> Done:
+    def __call__(
+        self, *args: str | Path, input: bytes = b"", status: int | None = 0, timeout: float = 60, **kwargs: Any
+    ) -> Done:
         """Run ``rjob`` to its end.
 
         Args:

@@ -114,10 +114,13 @@ async def listing(owner: Owner, query: Query, newest: int) -> Found:
         selectors = ["live", f"newest {newest}", "others live", f"others newest:{newest}"]
     facts = await owner.call("facts", *selectors)
     jobs, errors = await settle(owner, facts)
-    shown = sorted((job for job in jobs.values() if query.admits(job)), key=lambda job: (job.machine != facts.machine, job.id))
+    shown = [job for job in jobs.values() if query.admits(job)]
+    shown.sort(key=lambda job: (job.machine != facts.machine, job.id))
     if query.newest is not None:
         shown = shown[max(0, len(shown) - query.newest) :]
-    more = 0 if query.filtered or query.newest is not None else facts.total - sum(not job.foreign for job in facts.jobs.values())
+    more = 0
+    if not query.filtered and query.newest is None:
+        more = facts.total - sum(not job.foreign for job in facts.jobs.values())
     return Found(owner, tuple(shown), tuple(errors.values()), max(0, more))
 
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-import uuid
-from datetime import UTC, datetime, timedelta
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from rjob.config import Config, home
 from rjob.core.loop import each
 from rjob.core.options import Options, Position, Query, ReaderGone, Sink, Streams
 from rjob.core.owner import Found, Owner
-from rjob.errors import ConfigError, JobConflict, OwnerError, RjobError, UsageError
-from rjob.models import Job, JobSpec, Result, State
+from rjob.errors import ConfigError, RjobError, UsageError
+from rjob.models import Job, JobSpec, Result
 from rjob.plugins import Plugins
 from rjob.references import check_name, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
     from rjob.core.doctor import Finding
     from rjob.references import Reference
-    from rjob.runner.launch import Launch
 
 __all__ = ["JobManager", "Position", "Query", "ReaderGone", "Sink", "Streams"]
 
@@ -31,8 +29,8 @@ T = TypeVar("T")
 _FOLLOWERS = 6
 """Jobs that are followed at a time on one connection; sshd admits ten commands."""
 
-_BATCH = 200
-"""Jobs that one operation removes: their ids must fit in a request."""
+_LISTING = Query()
+_CURSOR = Position()
 
 
 class JobManager:
@@ -90,20 +88,17 @@ class JobManager:
         Returns:
             The jobs that began.
         """
-        from rjob.runner.launch import launch_of
+        from rjob.core.start import start_at
 
         if spec.name is not None:
             check_name(spec.name)
-        owners = self._named_owners(hosts)
 
         async def one(owner: Owner) -> Found:
-            instance = str(uuid.uuid4())
-            launch = launch_of(self._with_shell(spec, owner), instance)
-            return await self._launch(owner, [launch], {instance: spec})
+            return await start_at(owner, spec)
 
-        return self._merged(await self._each(owners, one))
+        return self._merged(await self._each(self._named_owners(hosts), one))
 
-    async def get(self, jobs: Sequence[str] = (), *, hosts: Sequence[str] = (), query: Query = Query()) -> Result:
+    async def get(self, jobs: Sequence[str] = (), *, hosts: Sequence[str] = (), query: Query = _LISTING) -> Result:
         """Tell where jobs stand.
 
         Args:
@@ -153,7 +148,7 @@ class JobManager:
         sink: Sink,
         *,
         hosts: Sequence[str] = (),
-        position: Position = Position(),
+        position: Position = _CURSOR,
         keep: bool = False,
         streams: Streams = "both",
         follow: bool = False,
@@ -211,24 +206,11 @@ class JobManager:
         Returns:
             The jobs as they are then; a survivor is an error.
         """
-        word = _signal(signal)
-        tenths = str(round((self._config.get("grace") if grace is None else grace) * 10))
+        from rjob.core.change import signal_word, stop_at
 
-        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
-            facts = await owner.call("stop", word, tenths, "stop", _uuids(job for job in found if not job.state.finished))
-            return [
-                OwnerError(
-                    f"processes that nothing ends: {' '.join(words[2:])}",
-                    reason="survivors",
-                    hint="look at them there: they may hang in the kernel",
-                    host=owner.host,
-                    job=_ref_of(words[1], found),
-                )
-                for words in facts.other
-                if words[0] == "survivors"
-            ]
-
-        return await self._change(jobs, hosts, one)
+        word = signal_word(signal)
+        seconds = self._grace if grace is None else grace
+        return await self._change(jobs, hosts, lambda owner, found: stop_at(owner, found, word, seconds))
 
     async def signal(self, jobs: Sequence[str], signal: str, *, hosts: Sequence[str] = ()) -> Result:
         """Send a signal to jobs' main processes; whatever comes of it, they are not marked as stopped.
@@ -238,13 +220,10 @@ class JobManager:
             signal: Its name or number.
             hosts: Whose.
         """
-        word = _signal(signal)
+        from rjob.core.change import signal_at, signal_word
 
-        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
-            facts = await owner.call("signal", word, _uuids(found))
-            return _ended(facts.other, owner, found)
-
-        return await self._change(jobs, hosts, one)
+        word = signal_word(signal)
+        return await self._change(jobs, hosts, lambda owner, found: signal_at(owner, found, "signal", word))
 
     async def suspend(self, jobs: Sequence[str], *, hosts: Sequence[str] = ()) -> Result:
         """Halt every process of jobs, until they are resumed."""
@@ -265,28 +244,10 @@ class JobManager:
         Returns:
             The jobs that are gone.
         """
-        gone: list[Job] = []
+        from rjob.core.change import remove_at
 
-        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
-            busy = [job for job in found if not job.state.finished]
-            if busy and force:
-                tenths = str(round(self._config.get("grace") * 10))
-                await owner.call("stop", "TERM", tenths, "stop", _uuids(busy))
-            removed = await self._remove(owner, found)
-            gone.extend(removed)
-            return [
-                JobConflict(
-                    f"job {job.ref} is not finished",
-                    hint="stop it first, or use --force",
-                    host=owner.host,
-                    job=job.ref,
-                )
-                for job in found
-                if job not in removed
-            ]
-
-        result = await self._change(jobs, hosts, one, again=False)
-        return result._replace(jobs=tuple(gone))
+        grace = self._grace
+        return await self._change(jobs, hosts, lambda owner, found: remove_at(owner, found, force=force, grace=grace))
 
     async def prune(
         self,
@@ -307,16 +268,10 @@ class JobManager:
         Returns:
             The jobs that are gone, or would be.
         """
-        from rjob.core.find import listing
-
-        limit = None if older_than is None else datetime.now(UTC) - timedelta(seconds=older_than)
+        from rjob.core.change import prune_at
 
         async def one(owner: Owner) -> Found:
-            found = await listing(owner, Query(all=True), 0)
-            finished = [job for job in found.jobs if job.state.finished and job.host == owner.host]
-            old = finished[: len(finished) - keep] if keep else finished
-            chosen = [job for job in old if limit is None or (job.end or job.begin or limit) <= limit]
-            return Found(owner, tuple(chosen if dry_run else await self._remove(owner, chosen)))
+            return await prune_at(owner, older_than=older_than, keep=keep, dry_run=dry_run)
 
         return self._merged(await self._each(self._named_owners(hosts), one))
 
@@ -339,30 +294,12 @@ class JobManager:
         Returns:
             The new jobs.
         """
-        from rjob.runner.launch import retry_of
+        from rjob.core.start import retry_at
 
         values = os.environ if secrets is None else secrets
-        fresh: list[Job] = []
-
-        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
-            busy = [job for job in found if not job.state.finished]
-            chosen = [job for job in found if job.state.finished and not (failed and job.state is State.COMPLETED)]
-            errors: list[RjobError] = [
-                JobConflict(f"job {job.ref} is not finished", hint="wait for it, or stop it", host=owner.host, job=job.ref)
-                for job in busy
-                if not failed
-            ]
-            launches = [retry_of(job.record, job.instance_id, str(uuid.uuid4()), values) for job in chosen]
-            # Secrets are set for a whole request: no job may see another one's.
-            apart = any(launch.secrets for launch in launches)
-            for batch in [[launch] for launch in launches] if apart else [launches][: len(launches)]:
-                part = await self._launch(owner, batch, {})
-                fresh.extend(part.jobs)
-                errors.extend(part.errors)
-            return errors
-
-        result = await self._change(jobs, hosts, one, again=False)
-        return result._replace(jobs=tuple(fresh))
+        return await self._change(
+            jobs, hosts, lambda owner, found: retry_at(owner, found, failed=failed, secrets=values)
+        )
 
     async def rebuild(self, *, hosts: Sequence[str] = ()) -> Result:
         """Write owners' registries again from the job folders."""
@@ -388,11 +325,9 @@ class JobManager:
     # ---------------------------------------------------------------------------------------------- what they share
 
     async def _signal_tree(self, word: str, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
-        async def one(owner: Owner, found: Sequence[Job]) -> list[RjobError]:
-            facts = await owner.call("tree", word, _uuids(found))
-            return _ended(facts.other, owner, found)
+        from rjob.core.change import signal_at
 
-        return await self._change(jobs, hosts, one)
+        return await self._change(jobs, hosts, lambda owner, found: signal_at(owner, found, "tree", word))
 
     async def _maintain(self, operation: str, hosts: Sequence[str]) -> Result:
         async def one(owner: Owner) -> Found:
@@ -401,59 +336,14 @@ class JobManager:
 
         return self._merged(await self._each(self._named_owners(hosts), one))
 
-    async def _launch(self, owner: Owner, launches: Sequence[Launch], specs: Mapping[str, JobSpec]) -> Found:
-        from rjob.runner.launch import command_text, start_request
-
-        lines, body = start_request(launches)
-        facts = await owner.call("start", *lines, body=body)
-        numbers = {words[1]: int(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
-        jobs, errors = [], []
-        for launch in launches:
-            number = numbers.get(launch.uuid)
-            if number is None or ["unstarted", launch.uuid] in facts.other:
-                message = "the job was not started" if number is None else f"job {number} was registered but did not start"
-                errors.append(OwnerError(message, reason="not-started", hint="see `rjob doctor`", host=owner.host))
-                continue
-            spec = specs.get(launch.uuid)
-            jobs.append(
-                Job(
-                    id=number,
-                    name=launch.record.get("name") or f"Job{number}",
-                    instance_id=launch.uuid,
-                    state=State.RUNNING,
-                    ref=f"{number}@{owner.host}" if owner.host else str(number),
-                    host=owner.host,
-                    owner=facts.host,
-                    machine=facts.machine,
-                    command=command_text(spec) if spec else launch.record.get("command", ""),
-                    argv=spec.argv if spec and not spec.line and spec.script is None else None,
-                    line=spec.line if spec else None,
-                    begin=datetime.now(UTC),
-                    retry_of=launch.record.get("retry_of"),
-                    record=launch.record,
-                )
-            )
-        return Found(owner, tuple(jobs), tuple(errors))
-
-    async def _remove(self, owner: Owner, jobs: Sequence[Job]) -> list[Job]:
-        """Remove those of the jobs that are finished; return them."""
-        gone: set[str] = set()
-        for start in range(0, len(jobs), _BATCH):
-            facts = await owner.call("remove", _uuids(jobs[start : start + _BATCH]))
-            gone |= {word for words in facts.other if words[0] == "removed" for word in words[1:]}
-        return [job for job in jobs if job.instance_id in gone]
-
     async def _change(
         self,
         jobs: Sequence[str],
         hosts: Sequence[str],
-        work: Callable[[Owner, Sequence[Job]], Awaitable[list[RjobError]]],
-        *,
-        again: bool = True,
+        work: Callable[[Owner, Sequence[Job]], Coroutine[Any, Any, Found]],
     ) -> Result:
-        """Find jobs, do something to them, and look at them once more."""
+        """Find jobs and do something to those that there are."""
         from rjob.core.find import look_up
-
 
         self._refuse_ambiguous(jobs, hosts)
 
@@ -462,9 +352,8 @@ class JobManager:
             found = await look_up(owner, references)
             if not found.jobs:
                 return found
-            errors = await work(owner, found.jobs)
-            after = await look_up(owner, [parse(job.instance_id) for job in found.jobs]) if again else found
-            return Found(owner, after.jobs, found.errors + tuple(errors))
+            done = await work(owner, found.jobs)
+            return done._replace(errors=found.errors + done.errors)
 
         return self._merged(await self._each(self._asks(jobs, hosts), one))
 
@@ -538,11 +427,9 @@ class JobManager:
             self._owners[name] = Owner(name, transport(target, settings), settings, where)
         return self._owners[name]
 
-    def _with_shell(self, spec: JobSpec, owner: Owner) -> JobSpec:
-        """The host's own shell for lines, unless another one is asked for."""
-        if spec.line is None or spec.shell is not None or spec.login:
-            return spec
-        return spec._replace(shell=owner.shell)
+    @property
+    def _grace(self) -> float:
+        return float(self._config.get("grace"))
 
     @property
     def _throttle(self) -> int:
@@ -550,34 +437,5 @@ class JobManager:
 
 
 def _in_loop() -> bool:
-    import sys
-
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and asyncio._get_running_loop() is not None
-
-
-def _signal(text: str) -> str:
-    from rjob.runner.states import signal_number
-
-    number = signal_number(text)
-    if number is None or not 0 < number <= 64:
-        raise UsageError(f"no such signal: {text}", hint="`kill -l` names them")
-    word = text.upper().removeprefix("SIG")
-    return word if not word.isdigit() else str(number)
-
-
-def _uuids(jobs: Any) -> str:
-    return " ".join(job.instance_id for job in jobs)
-
-
-def _ref_of(instance: str, jobs: Sequence[Job]) -> str | None:
-    return next((job.ref for job in jobs if job.instance_id == instance), None)
-
-
-def _ended(answers: Sequence[Sequence[str]], owner: Owner, jobs: Sequence[Job]) -> list[RjobError]:
-    """A job that could not be signalled, for it had ended."""
-    return [
-        JobConflict(f"job {_ref_of(words[1], jobs)} is not running", host=owner.host, job=_ref_of(words[1], jobs))
-        for words in answers
-        if words[0] == "ended" and len(words) > 1
-    ]

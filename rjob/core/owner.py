@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from rjob.transports.base import Connection, Process, Transport
 
 # What may be asked again when a connection broke and nobody knows whether it was done: asking twice is as asking once.
-_REPEATABLE = frozenset("start facts received wait tree stop conclude compact rebuild info".split())
+_REPEATABLE = frozenset(
+    ("start", "facts", "received", "wait", "tree", "stop", "conclude", "compact", "rebuild", "info")
+)
 _ATTEMPTS = 4
 
 
@@ -168,7 +170,7 @@ class Owner:
             self._connection = None
         import asyncio
 
-        await asyncio.sleep(0.1 * 2**failures * random.uniform(0.5, 1.5))
+        await asyncio.sleep(0.1 * 2**failures * random.uniform(0.5, 1.5))  # noqa: S311
 
     @asynccontextmanager
     async def exchange(

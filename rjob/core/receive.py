@@ -5,6 +5,8 @@ What was written to the reader is one thing, what reached it another: the cursor
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.core.find import look_up, settle
@@ -27,6 +29,31 @@ _LIFE = 600
 _RECONNECTS = 6
 
 
+class _Uninterrupted:
+    """Holds back Ctrl-C until what was written is also noted, or it would be told twice; a second one comes through."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __enter__(self) -> None:
+        # An event loop's handler raises nothing here, and other threads get no signals.
+        here = threading.current_thread() is threading.main_thread()
+        self._held = here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._held:
+            signal.signal(signal.SIGINT, self._note)
+
+    def __exit__(self, *_: object) -> None:
+        if self._held:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._came:
+            raise KeyboardInterrupt
+
+    def _note(self, *_: object) -> None:
+        if self._came:
+            raise KeyboardInterrupt
+        self._came = True
+
+
 class Ledger:
     """What was written to a sink, of which job, and how much of it arrived."""
 
@@ -41,16 +68,17 @@ class Ledger:
         if self.gone:
             return
         count = len(data)
-        try:
-            self._sink.write(job, stream, data)
-        except ReaderGone as gone:
-            self.gone = True
-            count = gone.written
-        entries = self._written[stream]
-        if entries and entries[-1][0] == job.instance_id and entries[-1][2] == offset:
-            entries[-1] = (job.instance_id, entries[-1][1], offset + count)
-        else:
-            entries.append((job.instance_id, offset, offset + count))
+        with _Uninterrupted():
+            try:
+                self._sink.write(job, stream, data)
+            except ReaderGone as gone:
+                self.gone = True
+                count = gone.written
+            entries = self._written[stream]
+            if entries and entries[-1][0] == job.instance_id and entries[-1][2] == offset:
+                entries[-1] = (job.instance_id, entries[-1][1], offset + count)
+            else:
+                entries.append((job.instance_id, offset, offset + count))
 
     def delivered(self) -> dict[str, tuple[int, int]]:
         """How far each job's streams were delivered.

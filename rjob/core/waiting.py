@@ -24,7 +24,11 @@ _RECONNECTS = 6
 
 
 async def wait_for(
-    found: Sequence[Found], *, first: bool, timeout: float | None, limit: int
+    found: Sequence[Found],
+    *,
+    first: bool,
+    timeout: float | None,
+    limit: int,
 ) -> tuple[list[Job], list[RjobError]]:
     """Wait until jobs have ended.
 

@@ -183,7 +183,7 @@ def _words(spec: JobSpec) -> str:
 
 
 def _interpreter(script: bytes) -> list[str]:
-    """What a script's first line says runs it: taken from there, for a home may be mounted so that nothing in it runs."""
+    """What a script's first line says runs it; the script itself may lie where nothing may be executed."""
     match = re.match(rb"#!\s*(\S+)(?:[ \t]+([^\n]*?))?\s*(?:\n|$)", script)
     if match is None:
         return ["sh"]

@@ -28,7 +28,22 @@ except ImportError:  # pragma: no cover  (an interpreter without it)
     from hashlib import blake2b
 
 OPERATIONS = frozenset(
-    "start facts read received follow wait signal tree stop conclude remove compact rebuild info".split()
+    (
+        "start",
+        "facts",
+        "read",
+        "received",
+        "follow",
+        "wait",
+        "signal",
+        "tree",
+        "stop",
+        "conclude",
+        "remove",
+        "compact",
+        "rebuild",
+        "info",
+    )
 )
 """What every runner can do."""
 
@@ -74,7 +89,7 @@ class Runner(NamedTuple):
 
 # Written beside, checked, renamed; a folder of somebody else's is left alone.
 _KEEP = (
-    'umask 077; rj_dir=$rj_home/runner; rj_new=$rj_dir/{name}.$$; '
+    "umask 077; rj_dir=$rj_home/runner; rj_new=$rj_dir/{name}.$$; "
     'if [ -e "$rj_home" ] && ( [ -O "$rj_home" ] && exit 1; exit 0 ); then echo "$1 error foreign $rj_home"; '
     'elif rj_why=$(mkdir -p "$rj_dir" 2>&1 && cat >"$rj_new" && [ $(wc -c <"$rj_new") -eq {size} ] 2>&1 '
     '&& mv -f "$rj_new" "$rj_dir/{name}" 2>&1); then echo "$1 installed"; '
@@ -82,7 +97,20 @@ _KEEP = (
 )
 
 
-_POSIX = "job owner lock journal start select facts output watch signals upkeep serve".split()
+_POSIX = (
+    "job",
+    "owner",
+    "lock",
+    "journal",
+    "start",
+    "select",
+    "facts",
+    "output",
+    "watch",
+    "signals",
+    "upkeep",
+    "serve",
+)
 
 
 def posix_runner() -> Runner:
@@ -268,7 +296,7 @@ class Reply:
     def _take_mark(self, word: str, events: list[Event]) -> None:
         if word == "begin":
             return
-        if word == "end" or word == "installed":
+        if word in ("end", "installed"):
             self.ended = True
             events.append(End())
         elif word == "absent":

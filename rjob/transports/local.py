@@ -1,41 +1,24 @@
 """The transport to this very machine.
 
 Its coroutines wait for nothing, so one local operation runs without an event loop.  Where there is a loop (other
-hosts take part), what blocks goes to a thread.
+hosts take part), it goes on while this waits.
 """
 
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 from rjob.errors import ConnectFailed
 from rjob.hookspecs import hookimpl
 from rjob.transports.base import CHUNK, Chunk, Connection, Process, Stream, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-async def _off_loop(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call what may block, in a thread if there is an event loop to keep turning."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            result: T = await asyncio.to_thread(function, *args, **kwargs)
-            return result
-    return function(*args, **kwargs)
+    from collections.abc import Sequence
 
 
 class LocalProcess(Process):
@@ -47,67 +30,87 @@ class LocalProcess(Process):
         assert child.stderr
         self._child = child
         self._stdin = child.stdin
+        os.set_blocking(child.stdin.fileno(), False)
         self._streams: dict[int, Stream] = {child.stdout.fileno(): "out", child.stderr.fileno(): "err"}
-        self._selector = selectors.DefaultSelector()
-        for descriptor in self._streams:
-            self._selector.register(descriptor, selectors.EVENT_READ)
 
     async def write(self, data: bytes) -> None:
-        await _off_loop(self._write, data)
-
-    def _write(self, data: bytes) -> None:
-        if self._stdin.closed:
-            return
-        try:
-            self._stdin.write(data)
-            self._stdin.flush()
-        except BrokenPipeError:
-            self._end_stdin()
+        """Send bytes to its standard input."""
+        view = memoryview(data)
+        while view and not self._stdin.closed:
+            try:
+                view = view[os.write(self._stdin.fileno(), view) :]
+            except BlockingIOError:
+                await _ready(writable=self._stdin.fileno())
+            except BrokenPipeError:
+                self._stdin.close()
 
     async def write_eof(self) -> None:
-        self._end_stdin()
-
-    def _end_stdin(self) -> None:
-        try:
-            self._stdin.close()
-        except BrokenPipeError:
-            pass
+        """End its standard input."""
+        self._stdin.close()
 
     async def read(self, size: int = CHUNK) -> Chunk | None:
-        return await _off_loop(self._read, size)
-
-    def _read(self, size: int) -> Chunk | None:
+        """Wait for bytes of either stream."""
         while self._streams:
-            for key, _ in self._selector.select():
-                data = os.read(key.fd, size)
+            for descriptor in await _ready(*self._streams):
+                data = os.read(descriptor, size)
                 if data:
-                    return Chunk(self._streams[key.fd], data)
-                self._selector.unregister(key.fd)
-                del self._streams[key.fd]
+                    return Chunk(self._streams[descriptor], data)
+                del self._streams[descriptor]
         return None
 
     async def wait(self) -> int | None:
-        status = await _off_loop(self._child.wait)
+        """Its exit status.  Its streams have ended, so it is about to go."""
+        status = self._child.wait()
         return status if status >= 0 else 128 - status
 
     async def close(self) -> None:
         """End its standard input; a runner goes when that ends.  Whoever does not is reaped when it goes."""
-        self._end_stdin()
-        for stream in (self._child.stdout, self._child.stderr):
-            if stream and not stream.closed:
+        self._streams.clear()
+        for stream in (self._stdin, self._child.stdout, self._child.stderr):
+            if stream:
                 stream.close()
-        self._selector.close()
         if self._child.poll() is None:
             threading.Thread(target=self._child.wait, daemon=True).start()
+
+
+async def _ready(*readable: int, writable: int | None = None) -> list[int]:
+    """Wait until one of the descriptors is ready; return those that are.
+
+    Without an event loop this simply blocks; with one (other hosts take part) the loop goes on.
+    """
+    asyncio = sys.modules.get("asyncio")
+    loop = asyncio._get_running_loop() if asyncio is not None else None
+    if loop is None:
+        ready = select.select(readable, [] if writable is None else [writable], [])
+        return ready[0] + ready[1]
+    woken = loop.create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    for descriptor in readable:
+        loop.add_reader(descriptor, wake)
+    if writable is not None:
+        loop.add_writer(writable, wake)
+    try:
+        await woken
+    finally:
+        for descriptor in readable:
+            loop.remove_reader(descriptor)
+        if writable is not None:
+            loop.remove_writer(writable)
+    return select.select(readable, [], [], 0)[0]
 
 
 class LocalConnection(Connection):
     """Nothing to hold open."""
 
     async def run(self, argv: Sequence[str]) -> LocalProcess:
+        """Start a child process."""
         try:
             # In a session of its own: Ctrl-C is for the viewer, not for an operation under way.
-            child = subprocess.Popen(
+            child = subprocess.Popen(  # noqa: ASYNC220  (it takes a millisecond)
                 list(argv),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

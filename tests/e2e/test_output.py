@@ -234,5 +234,3 @@ def test_start_and_follow_stops_the_job_when_asked_to(rjob: World) -> None:
     child.communicate(timeout=30)
     assert child.returncode == 130
     assert rjob.ended("1")["state"] == "Stopped"
-
-

@@ -1,0 +1,111 @@
+"""Starting jobs on one owner: for the first time, and again."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rjob.core.owner import Found
+from rjob.errors import JobConflict, OwnerError, RjobError
+from rjob.models import Job, JobSpec, State
+from rjob.runner.facts import number
+from rjob.runner.launch import launch_of, retry_of, start_request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rjob.core.owner import Owner
+    from rjob.runner.facts import Facts
+    from rjob.runner.launch import Launch
+
+
+async def start_at(owner: Owner, spec: JobSpec) -> Found:
+    """Start a job.
+
+    Args:
+        owner: Where.
+        spec: What to run.
+
+    Returns:
+        The job, or why it did not begin.
+    """
+    return await _launch(owner, [launch_of(_here(spec, owner), str(uuid.uuid4()))])
+
+
+async def retry_at(owner: Owner, jobs: Sequence[Job], *, failed: bool, secrets: Mapping[str, str]) -> Found:
+    """Start finished jobs again.
+
+    Args:
+        owner: Whose jobs.
+        jobs: Which.
+        failed: Of those only the ones that did not complete.
+        secrets: Where the values of their secrets are found.
+
+    Returns:
+        The new jobs; an error for each that is not finished.
+    """
+    errors: list[RjobError] = [
+        JobConflict(f"job {job.ref} is not finished", hint="wait for it, or stop it", host=owner.host, job=job.ref)
+        for job in jobs
+        if not job.state.finished and not failed
+    ]
+    chosen = [job for job in jobs if job.state.finished and not (failed and job.state is State.COMPLETED)]
+    launches = [retry_of(job.record, job.instance_id, str(uuid.uuid4()), secrets) for job in chosen]
+    # Secrets are set for a whole request: no job may see another one's.
+    apart = any(launch.secrets for launch in launches)
+    fresh: list[Job] = []
+    for batch in [[launch] for launch in launches] if apart else filter(None, [launches]):
+        part = await _launch(owner, batch)
+        fresh += part.jobs
+        errors += part.errors
+    return Found(owner, tuple(fresh), tuple(errors))
+
+
+def _here(spec: JobSpec, owner: Owner) -> JobSpec:
+    """The specification with what depends on the owner: the directory here, the shell that the settings want there."""
+    if owner.local:
+        spec = spec._replace(cwd=os.path.join(os.getcwd(), spec.cwd or ""))
+        if spec.cwd and len(spec.cwd) > 1:
+            spec = spec._replace(cwd=spec.cwd.rstrip("/") or "/")
+    if spec.line is not None and spec.shell is None and not spec.login:
+        spec = spec._replace(shell=owner.shell)
+    return spec
+
+
+async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
+    """Have the runner commit and launch; tell the jobs as they are then, without asking again."""
+    lines, body = start_request(launches)
+    facts = await owner.call("start", *lines, body=body)
+    numbers = {words[1]: number(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
+    jobs: list[Job] = []
+    errors: list[RjobError] = []
+    for launch in launches:
+        id_ = numbers.get(launch.uuid)
+        if id_ is None or ["started", launch.uuid] not in facts.other:
+            message = "the job was not started" if id_ is None else f"job {id_} was registered but did not start"
+            errors.append(OwnerError(message, reason="not-started", hint="see `rjob doctor`", host=owner.host))
+        else:
+            jobs.append(_begun(owner, facts, launch, id_))
+    return Found(owner, tuple(jobs), tuple(errors))
+
+
+def _begun(owner: Owner, facts: Facts, launch: Launch, id_: int) -> Job:
+    record = launch.record
+    return Job(
+        id=id_,
+        name=record.get("name") or f"Job{id_}",
+        instance_id=launch.uuid,
+        state=State.RUNNING,
+        ref=f"{id_}@{owner.host}" if owner.host else str(id_),
+        host=owner.host,
+        owner=facts.host,
+        machine=facts.machine,
+        command=record.get("command", ""),
+        argv=tuple(record["argv"]) if "argv" in record else None,
+        line=record.get("line"),
+        begin=datetime.now(UTC),
+        retry_of=record.get("retry_of"),
+        record=record,
+    )
