@@ -189,8 +189,9 @@ class Line:
         self._limits: dict[str, list[int]] = {"up": [], "down": []}
         self.counts: list[dict[str, int]] = []
         """For each connection so far: how many bytes went ``up`` to the server and ``down`` from it."""
-        self.silent = False
-        """Whether bytes are swallowed, as when the network is gone and nobody says so."""
+        self.flowing = threading.Event()
+        """Cleared, everything stands still, as when the network is gone and nobody says so."""
+        self.flowing.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -209,6 +210,7 @@ class Line:
     def close(self) -> None:
         """Take no more connections, and cut those there are."""
         self._listener.close()
+        self.flowing.set()
         self.cut()
 
     def _accept(self) -> None:
@@ -236,8 +238,8 @@ class Line:
                 if not data:
                     break
                 count[way] += len(data)
-                if not self.silent:
-                    target.sendall(data)
+                self.flowing.wait()
+                target.sendall(data)
         except OSError:
             pass
         _break(target)

@@ -49,7 +49,9 @@ class Starts:
 
     def check(self) -> None:
         """Nothing ran twice, nothing that was confirmed did not run, and the registry agrees."""
-        wait_until(lambda: len(list(self._gpu.owner.glob("jobs/*/exit"))) == len(self._jobs()), what="the jobs' ends")
+        jobs = self._rjob("get", "--all", *AT, "--json").json["jobs"]
+        assert [job["ref"] for job in jobs if job["state"] == "NotStarted"] == []
+        self._rjob("wait", *(job["ref"] for job in jobs), "--timeout", "20")
         for mark, done in self.done.items():
             ran = self.runs(mark)
             assert len(ran) <= 1, (mark, ran)
@@ -62,14 +64,13 @@ class Starts:
         numbers = sorted(int(path.read_text()) for path in self._gpu.owner.glob("jobs/*/id"))
         assert numbers == sorted(int(path.name) for path in self._gpu.owner.glob("ids/*"))
         begun = [event["id"] for event in self._gpu.events() if event["event"] == "start"]
-        assert sorted(begun) == numbers == list(range(1, len(numbers) + 1))
+        assert sorted(begun) == numbers
+        # An id is never given twice; one that a start spent before it broke off may be missing.
+        assert len(set(begun)) == len(begun)
         listed = self._rjob("get", "-q", "--all", *AT).text.split()
         assert listed == [f"{number}@gpu" for number in numbers]
         wait_until(lambda: not list((self._gpu.owner / "new").iterdir()), what="the end of half requests")
         wait_until(lambda: not self._gpu.processes(), what="the end of every process on the host")
-
-    def _jobs(self) -> list[str]:
-        return [path.name for path in self._gpu.owner.glob("jobs/*")]
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def test_every_line_cut(line: Line, starts: Starts, way: str) -> None:
         line.cut_next(way, *[at] * 50)
         starts(f"cut-{at}")
     line.cut_next(way)
-    starts("at last")
-    assert starts.done["at last"].status == 0
+    starts("finally")
+    assert starts.done["finally"].status == 0
     starts.check()
 
 

@@ -112,9 +112,9 @@ def test_a_line_that_falls_silent_is_noticed(rjob: World, gpu: Host, hosts: Host
     ref = rjob.start(*AT, "-c", COUNTING)
     client = rjob.popen("receive", "-f", ref)
     time.sleep(1)
-    line.silent = True
+    line.flowing.clear()
     time.sleep(1.5)
-    line.silent = False
+    line.flowing.set()
     out, err = client.communicate(timeout=60)
     assert (client.returncode, out) == (6, NUMBERS), err
     wait_until(lambda: not gpu.processes(), what="the end of every process on the host")

@@ -55,9 +55,18 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str
 def alive(pid: int) -> bool:
     """Whether a process lives; a zombie does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return file.read().rpartition(b")")[2].split()[0] not in b"ZX"
     except (OSError, IndexError):
         return False
+
+
+def read_all(descriptor: int) -> bytes:
+    """Everything that is left to read."""
+    parts = []
+    while data := os.read(descriptor, 65536):
+        parts.append(data)
+    return b"".join(parts)
 
 
 def processes_with(mark: str) -> list[int]:
@@ -65,9 +74,16 @@ def processes_with(mark: str) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            environment = (entry / "environ").read_bytes().split(b"\0")
+            # Not read_bytes: a process that goes while it is read makes the file's own end fail.
+            descriptor = os.open(entry / "environ", os.O_RDONLY)
         except OSError:
             continue
+        try:
+            environment = read_all(descriptor).split(b"\0")
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
         if mark.encode() in environment and int(entry.name) != os.getpid() and alive(int(entry.name)):
             found.append(int(entry.name))
     return found

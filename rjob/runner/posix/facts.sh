@@ -12,12 +12,19 @@ rj_tree() {
 		rj_proc $$
 		rj_cookies=$(grep -ls "RJOB_INSTANCE=$1" /proc/[0-9]*/environ 2>/dev/null | tr -c '0-9' ' ')
 		# Not the processes of this very operation, should the job have asked for it.
-		rj_pids=$(cat /proc/[0-9]*/stat 2>/dev/null | LC_ALL=C awk -v session="$rj_session" -v mine="$rj_sid" -v cookies="$rj_cookies" '
-			BEGIN { count = split(cookies, list, " "); for (i = 1; i <= count; i++) marked[list[i]] = 1 }
-			/^[0-9]+ \(/ {
-				pid = $1; sub(/^.*\) /, "")
-				if (pid > 1 && $1 != "Z" && $1 != "X" && $4 != mine && ($4 "" == session "" || pid in marked)) printf "%s ", pid
-			}')
+		rj_pids=$(LC_ALL=C grep -s '' /proc/[0-9]*/stat |
+			LC_ALL=C awk -v session="$rj_session" -v mine="$rj_sid" -v cookies="$rj_cookies" '
+				BEGIN { count = split(cookies, list, " "); for (i = 1; i <= count; i++) marked[list[i]] = 1 }
+				# A name may hold newlines: what counts stands in the last line.
+				{ pid = substr($0, 7); sub(/\/.*/, "", pid); last[pid] = $0 }
+				END {
+					for (pid in last) {
+						sub(/^.*\) /, "", last[pid])
+						split(last[pid], field, " ")
+						if (pid + 0 <= 1 || field[1] == "Z" || field[1] == "X" || field[4] == mine) continue
+						if (field[4] "" == session "" || pid in marked) printf "%s ", pid
+					}
+				}')
 	elif rj_alive "$2" "$3" "$rj_boot"; then
 		rj_pids=$(LC_ALL=C ps -A -o pid= -o pgid= -o stat= 2>/dev/null |
 			LC_ALL=C awk -v group="$2" '$2 == group && $3 !~ /^Z/ { printf "%s ", $1 }')

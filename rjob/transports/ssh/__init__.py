@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rjob.errors import UsageError
 from rjob.hookspecs import hookimpl
 from rjob.transports.base import Transport
+from rjob.transports.ssh import library
 
 if TYPE_CHECKING:
     from rjob.transports.base import Connection
@@ -33,9 +34,14 @@ class SSHTransport(Transport):
             TransportError: See :meth:`Transport.connect`.
         """
         self._require_host()
+        library.load()
         from rjob.transports.ssh.connection import open_connection
 
         return await open_connection(self.target, self.settings)
+
+    def notes(self) -> list[str]:
+        """Say what of the SSH configuration has no effect here."""
+        return self.unhonoured()
 
     def unhonoured(self) -> list[str]:
         """Say which directives of the SSH configuration apply to this host without having an effect here.
@@ -47,6 +53,7 @@ class SSHTransport(Transport):
             ConfigError: A setting or the SSH configuration is unusable.
         """
         self._require_host()
+        library.load()
         from rjob.transports.ssh.config import HostSettings
 
         return HostSettings.of(self.target, self.settings).unhonoured()

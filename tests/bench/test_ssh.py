@@ -1,0 +1,62 @@
+"""What rjob costs over SSH, against the system's own ssh."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from rjob.testing.sshd import Sshd
+
+from bench_tools import once, ratio, rjob_command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from world import World
+
+pytestmark = pytest.mark.bench
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def host(rjob: World, tmp_path: Path) -> Iterator[list[str]]:
+    """A host named gpu; the words of the system's ssh to it, with the key exchange that asyncssh uses."""
+    home = tmp_path / "host"
+    home.mkdir()
+    env = {"HOME": str(home), "RJOB_MACHINE": "gpu"}
+    with Sshd(["gpu"], env=env, config_lines=["KexAlgorithms curve25519-sha256"]) as sshd:
+        rjob.config.write_text(f'[defaults]\nssh_config = "{sshd.ssh_config}"\n')
+        yield ["ssh", "-F", str(sshd.ssh_config), "-o", "BatchMode=yes", "gpu"]
+
+
+def test_a_cold_verb(rjob: World, host: list[str], tell: Callable[..., None]) -> None:
+    ref = rjob.start("-H", "gpu", "true")
+    rjob.ended(ref)
+    found = ratio(
+        lambda: once([*rjob_command(), "get", "-H", "gpu"], rjob.env), lambda: once([*host, "true"], rjob.env), rounds=15
+    )
+    tell("rjob get -H gpu, cold / ssh gpu true", found, "2.5")
+    assert found[0] <= 2.5
+
+
+def test_receiving_256_mib(rjob: World, host: list[str], tell: Callable[..., None]) -> None:
+    ref = rjob.start("-H", "gpu", "head", "-c", str(256 * MIB), "/dev/urandom")
+    assert rjob.ended(ref)["output_bytes"]["out"] == 256 * MIB
+    (path,) = rjob.root.glob("host/.local/state/rjob/gpu/jobs/*/out")
+
+    def timed(command: list[str]) -> float:
+        with open("/dev/null", "wb") as sink:
+            begin = time.perf_counter()
+            subprocess.run(command, env=rjob.env, stdout=sink, stdin=subprocess.DEVNULL, check=True)
+            return time.perf_counter() - begin
+
+    found = ratio(
+        lambda: timed([*rjob_command(), "receive", "--all", ref]), lambda: timed([*host, f"cat {path}"]), rounds=5
+    )
+    speed = (1 / found[0], found[1], found[2])
+    tell("receive of 256 MiB over SSH, speed against ssh gpu cat", speed, "0.8 at least")
+    assert speed[0] >= 0.8

@@ -1,0 +1,55 @@
+"""What a local verb costs, against a bare Typer program; and that history costs nothing."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench_tools import BARE, once, ratio, rjob_command
+from owners import write_history
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from world import World
+
+pytestmark = pytest.mark.bench
+
+
+def bare(rjob: World, verb: str) -> Callable[[], float]:
+    return lambda: once([sys.executable, str(BARE), verb], rjob.env)
+
+
+def verb(rjob: World, *args: str, home: Path | None = None) -> Callable[[], float]:
+    env = rjob.env | ({"RJOB_HOME": str(home)} if home else {})
+    return lambda: once([*rjob_command(), *args], env)
+
+
+def test_get_of_100_jobs(rjob: World, tell: Callable[..., None]) -> None:
+    write_history(rjob.owner, 1, 100)
+    found = ratio(verb(rjob, "get", "--all"), bare(rjob, "get"))
+    tell("rjob get --all, 100 jobs / bare Typer + tabulate", found, "1.3")
+    assert found[0] <= 1.3
+
+
+def test_start(rjob: World, tell: Callable[..., None]) -> None:
+    found = ratio(verb(rjob, "start", "true"), bare(rjob, "start"))
+    tell("rjob start / bare Typer that spawns sh", found, "1.3")
+    assert found[0] <= 1.3
+
+
+@pytest.mark.parametrize("args", [["start", "true"], ["get", "17"], ["get"], ["receive", "17"]], ids=" ".join)
+def test_ten_thousand_finished_jobs(rjob: World, tell: Callable[..., None], args: list[str]) -> None:
+    """Job 1 is running all the time."""
+    small, large = rjob.root / "small", rjob.root / "large"
+    for home, count in ((small, 20), (large, 10_000)):
+        rjob.start("sleep", "600", env={"RJOB_HOME": str(home)})
+        write_history(home / rjob.env["RJOB_MACHINE"], 2, count)
+    found = ratio(verb(rjob, *args, home=large), verb(rjob, *args, home=small))
+    tell(f"rjob {' '.join(args)}, 10,000 finished jobs / 20", found, "1.2")
+    for home in (small, large):
+        rjob("stop", "1", env={"RJOB_HOME": str(home)})
+    assert found[0] <= 1.2

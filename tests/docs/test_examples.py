@@ -1,0 +1,137 @@
+"""What the documentation shows is what happens: its examples are run.
+
+A ``console`` block holds lines that begin with ``$ `` and what they print; a line that begins with ``> `` goes on with
+the one before it.  ``…`` stands for anything within a line, alone on a line for any number of lines; times of day,
+durations and the width of columns do not count.  A line without output may print what it likes.  A line may only fail
+if the next one is ``echo $?``.  What cannot be run is a ``text`` block.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from hosts.host import Hosts
+
+from rjob.config import Config
+
+if TYPE_CHECKING:
+    from world import World
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("tutorial/*.md")), *sorted(DOCS.glob("how-to/*.md"))]
+HOSTS = ("gpu", "web1", "web2")
+
+
+class Step(NamedTuple):
+    """One command of an example, and what it is said to print."""
+
+    command: str
+    output: list[str]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def steps(block: str) -> list[Step]:
+    found: list[Step] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append(Step(line[2:], []))
+        elif line.startswith("> "):
+            found[-1] = Step(f"{found[-1].command}\n{line[2:]}", [])
+        else:
+            found[-1].output.append(line)
+    return found
+
+
+def pattern(lines: list[str]) -> str:
+    """A regular expression for the lines that an example shows."""
+    return "".join(r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + "\n" for line in lines)
+
+
+def plain(text: str) -> list[str]:
+    """Lines without what differs from day to day."""
+    text = re.sub(r"\b\d\d:\d\d:\d\d\b", "TIME", text)
+    text = re.sub(r"\b\d+\.\ds\b", "TOOK", text)
+    # Whether a running job has written anything yet is a matter of luck.
+    text = re.sub(r"\bRunning +(yes|no)\b", "Running yes", text)
+    return [" ".join(line.split()) for line in text.rstrip("\n").splitlines()]
+
+
+def run(rjob: World, block: list[Step], bin: Path) -> list[tuple[str, int]]:
+    """Run the commands of one block in one shell; what each printed, and its exit status."""
+    mark = "-- a step of an example ends --"
+    script = "".join(f"{step.command}\ns=$?; printf '\\n%s %s\\n' '{mark}' $s; (exit $s)\n" for step in block)
+    env = rjob.env | {"PATH": f"{bin}:{rjob.env['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=env,
+        cwd=rjob.env["HOME"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=90,
+        check=False,
+    )
+    parts = re.split(rf"\n{mark} (\d+)\n", done.stdout.decode())
+    return [(text, int(status)) for text, status in zip(parts[::2], parts[1::2], strict=False)]
+
+
+@pytest.fixture
+def bin(tmp_path: Path) -> Path:
+    """A folder that holds ``rjob``, by the interpreter that runs the tests."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "rjob"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rjob "$@"\n')
+    program.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=lambda page: page.stem)
+def test_consoles(page: Path, rjob: World, bin: Path) -> None:
+    examples = [steps(block) for block in blocks(page, "console")]
+    hosts = Hosts(rjob)
+    rjob.env["TZ"] = "UTC"
+    try:
+        for name in HOSTS:
+            if any(re.search(rf"\b{name}\b|@web|web\[", step.command) for block in examples for step in block):
+                hosts.add(name)
+        hosts.group("web", "web[1-2]")
+        for block in examples:
+            done = run(rjob, block, bin)
+            for step, following, (output, status) in zip(block, [*block[1:], None], done, strict=True):
+                if step.output:
+                    said, told = plain("\n".join(step.output)), plain(output)
+                    fits = re.fullmatch(pattern(said), "\n".join([*told, ""])) is not None
+                    assert fits, f"{page.name}: {step.command} printed\n{output}"
+                may_fail = following is not None and following.command == "echo $?"
+                assert status == 0 or may_fail, f"{page.name}: {step.command} ended with {status}\n{output}"
+    finally:
+        hosts.close()
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+def test_settings_files(page: Path) -> None:
+    for block in blocks(page, "toml"):
+        if "entry-points" not in block:
+            Config(tomllib.loads(block), environ={})
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+def test_python(page: Path, rjob: World, bin: Path) -> None:
+    for block in blocks(page, "python"):
+        env = rjob.env | {"PATH": f"{bin}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            [sys.executable, "-c", block], env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
