@@ -1,6 +1,7 @@
 """How Sphinx builds the documentation."""
 
 from importlib.metadata import version as _version
+from typing import Any
 
 project = "rjob"
 author = "rjob developers"
@@ -20,3 +21,21 @@ autodoc_member_order = "bysource"
 
 html_theme = "furo"
 html_title = f"rjob {release}"
+
+_ATTRIBUTES: dict[str, list[str]] = {}
+
+
+def _keep(_app: object, what: str, name: str, _thing: object, _options: object, lines: list[str]) -> None:
+    if what in ("attribute", "property"):
+        _ATTRIBUTES[name] = [line for line in lines if not line.startswith("Alias for field number")]
+
+
+def _restore(_app: object, what: str, name: str, _thing: object, _options: object, lines: list[str]) -> None:
+    # Napoleon takes what stands before a colon in an attribute's text for its type, which ours never say.
+    if what in ("attribute", "property"):
+        lines[:] = _ATTRIBUTES[name]
+
+
+def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", _keep, priority=100)
+    app.connect("autodoc-process-docstring", _restore, priority=900)

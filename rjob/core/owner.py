@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,8 @@ _REPEATABLE = frozenset(
     ("start", "facts", "received", "wait", "tree", "stop", "conclude", "compact", "rebuild", "info")
 )
 _ATTEMPTS = 4
+_PAUSE = 5.0
+_PATIENCE = 300.0
 
 
 class Exchange:
@@ -62,7 +65,7 @@ class Exchange:
         await self._process.write(data)
 
     def _broken(self, status: int | None) -> RjobError:
-        noise = self._reply.noise.decode("utf-8", "replace").strip()
+        noise = self._reply.said.decode("utf-8", "replace").strip()
         if status is None or status > 128:
             return ConnectionLost("the command on the host was ended before it answered")
         last = noise.splitlines()[-1][:200] if noise else f"exit status {status}"
@@ -70,6 +73,38 @@ class Exchange:
             f"the host did not answer as a runner does: {last}",
             hint="a POSIX sh must be there; see `rjob doctor`",
         )
+
+
+class Patience:
+    """How long a viewer goes on when its connection breaks: a laptop wakes up, a host's network comes back.
+
+    Args:
+        owner: The machine that it looks at.
+    """
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._failures = 0
+        self._since = 0.0
+
+    def reset(self) -> None:
+        """The connection is good again."""
+        self._failures = 0
+
+    async def bear(self, error: TransportError) -> None:
+        """Wait before another attempt.
+
+        Args:
+            error: What broke.
+
+        Raises:
+            TransportError: It is none that passes, or it has lasted too long.
+        """
+        self._since = self._since if self._failures else time.monotonic()
+        self._failures += 1
+        if not error.transient or time.monotonic() - self._since > _PATIENCE:
+            raise error
+        await self._owner.reconnect_after(self._failures)
 
 
 class Owner:
@@ -150,8 +185,10 @@ class Owner:
                 async with self.exchange(operation, *lines, body=body) as exchange:
                     events = [event async for event in exchange.events()]
                 break
-            except ConnectionLost:
-                if operation not in _REPEATABLE or attempt >= _ATTEMPTS:
+            except TransportError as error:
+                # The first connection's failures are the transport's to repeat.
+                known = isinstance(error, ConnectionLost) or (attempt > 1 and error.transient)
+                if not known or operation not in _REPEATABLE or attempt >= _ATTEMPTS:
                     raise
                 await self.reconnect_after(attempt)
                 attempt += 1
@@ -170,7 +207,8 @@ class Owner:
             self._connection = None
         import asyncio
 
-        await asyncio.sleep(0.1 * 2**failures * random.uniform(0.5, 1.5))  # noqa: S311
+        pause = min(_PAUSE, 0.1 * 2**failures)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
 
     @asynccontextmanager
     async def exchange(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.core.find import look_up, settle
 from rjob.core.options import ReaderGone
-from rjob.errors import ConnectionLost
+from rjob.core.owner import Patience
+from rjob.errors import TransportError
 from rjob.runner.facts import Facts
 from rjob.runner.protocol import Bytes, Data, Line, Ready
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 _LIFE = 600
 """Seconds after which a follower on the host ends by itself, to be asked for again."""
-
-_RECONNECTS = 6
 
 
 class _Uninterrupted:
@@ -60,12 +59,17 @@ class Ledger:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._written: dict[Stream, list[tuple[str, int, int]]] = {"out": [], "err": []}
+        self._told: dict[tuple[str, Stream], int] = {}
         self.gone = False
         """Whether the reader has gone."""
 
     def write(self, job: Job, stream: Stream, offset: int, data: bytes) -> None:
         """Write bytes that begin at ``offset`` of the job's stream; after the reader has gone, nothing."""
-        if self.gone:
+        told = self._told.get((job.instance_id, stream), offset)
+        if told > offset:
+            # Asked for again, after a connection broke.
+            data, offset = data[told - offset :], told
+        if self.gone or not data:
             return
         count = len(data)
         with _Uninterrupted():
@@ -74,6 +78,7 @@ class Ledger:
             except ReaderGone as gone:
                 self.gone = True
                 count = gone.written
+            self._told[job.instance_id, stream] = offset + count
             entries = self._written[stream]
             if entries and entries[-1][0] == job.instance_id and entries[-1][2] == offset:
                 entries[-1] = (job.instance_id, entries[-1][1], offset + count)
@@ -112,9 +117,22 @@ async def receive(owner: Owner, references: Sequence[Reference], sink: Sink, opt
     if not found.jobs:
         return found
     ledger = Ledger(sink)
-    reading = await _read(owner, found.jobs, ledger, options)
+    reading = await _read_through(owner, found.jobs, ledger, options)
     jobs = reading.jobs or found.jobs
     return found._replace(jobs=_after(jobs, ledger) if options.moves else jobs)
+
+
+async def _read_through(owner: Owner, jobs: Sequence[Job], ledger: Ledger, options: Options) -> _Reading:
+    """Read what is there, also when the connection breaks on the way."""
+    patience = Patience(owner)
+    while True:
+        try:
+            # After a break: what arrived before it counts, even if the rest never comes.
+            if options.moves:
+                await _move(owner, ledger)
+            return await _read(owner, jobs, ledger, options)
+        except TransportError as error:
+            await patience.bear(error)
 
 
 class _Reading(NamedTuple):
@@ -196,7 +214,8 @@ async def follow(owner: Owner, job: Job, sink: Sink, options: Options) -> Job:
     """
     ledger = Ledger(sink)
     where = options.position.words()
-    failures = 0
+    patience = Patience(owner)
+    at: dict[Stream, int] = {}
     try:
         while True:
             try:
@@ -211,13 +230,11 @@ async def follow(owner: Owner, job: Job, sink: Sink, options: Options) -> Job:
                     break
                 await _stream(owner, job, ledger, options.streams, at)
                 where = f"{at['out']} {at['err']}"
-                failures = 0
-            except ConnectionLost:
+                patience.reset()
+            except TransportError as error:
                 # Positions are ours, so nothing is lost or told twice.
-                failures += 1
-                if failures > _RECONNECTS:
-                    raise
-                await owner.reconnect_after(failures)
+                where = f"{at['out']} {at['err']}" if at else where
+                await patience.bear(error)
     finally:
         # Also when the viewer was interrupted: what it showed was received.
         if options.moves:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rjob.core.find import settle
 from rjob.core.loop import each
-from rjob.errors import ConnectionLost, RjobError
+from rjob.core.owner import Patience
+from rjob.errors import RjobError, TransportError
 from rjob.runner.facts import Facts
 from rjob.runner.protocol import Line
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 _LIFE = 600.0
 """Seconds after which a waiting runner ends by itself, to be asked again."""
-
-_RECONNECTS = 6
 
 
 async def wait_for(
@@ -81,7 +80,7 @@ async def _first(parts: Sequence[Found], one: Any) -> tuple[list[Job], list[Rjob
 async def _wait_at(part: Found, *, first: bool, deadline: float | None) -> list[Job]:
     """Wait at one owner, asking again when the runner's life or the connection ends."""
     latest = {job.instance_id: job for job in part.jobs}
-    failures = 0
+    patience = Patience(part.owner)
     while True:
         pending = [uuid for uuid, job in latest.items() if not job.state.finished]
         left = _LIFE if deadline is None else min(_LIFE, deadline - time.monotonic())
@@ -89,15 +88,12 @@ async def _wait_at(part: Found, *, first: bool, deadline: float | None) -> list[
             return list(latest.values())
         try:
             latest |= await _wait_once(part, pending, first=first, seconds=max(0.0, left))
-        except ConnectionLost:
-            failures += 1
-            if failures > _RECONNECTS:
-                raise
-            await part.owner.reconnect_after(failures)
+        except TransportError as error:
+            await patience.bear(error)
             continue
         if deadline is not None and time.monotonic() >= deadline:
             return list(latest.values())
-        failures = 0
+        patience.reset()
 
 
 async def _wait_once(part: Found, uuids: Sequence[str], *, first: bool, seconds: float) -> dict[str, Job]:

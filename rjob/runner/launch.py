@@ -50,8 +50,8 @@ def start_request(launches: Sequence[Launch]) -> tuple[list[bytes], bytes]:
             parts.append(("job.json", full + b"\n"))
             full = _dump(_summary(launch.record))
         spec = b""
-        if parts and parts[0][0] == "spec" and len(parts[0][1]) <= _SPEC_LIMIT:
-            # On a line of its own it costs the runner no process.
+        if parts and parts[0][0] == "spec" and len(parts[0][1]) <= _SPEC_LIMIT and parts[0][1].isascii():
+            # On a line of its own it costs the runner no process; but not every shell reads lines of any bytes.
             spec = escape(os.fsdecode(parts.pop(0)[1]))
         sizes = " ".join(f"{name} {len(data)}" for name, data in parts)
         # The runner puts the number in front: the record goes without its opening brace.

@@ -48,6 +48,8 @@ OPERATIONS = frozenset(
 """What every runner can do."""
 
 _LINE_LIMIT = 16 * 1024 * 1024
+_NOISE_LIMIT = 1024 * 1024
+_NOISE_SHOWN = 2000
 
 # One line, without ' ! \ and newlines, so that any login shell hands it on.
 _LOCATE = (
@@ -211,8 +213,8 @@ class Reply:
         self.begun = False
         self.ended = False
         self._streams = {"out": _Stream(self._marker), "err": _Stream(self._marker)} if streaming else None
-        self.noise = b""
-        """What came before the reply, for error messages."""
+        self._noise = b""
+        self._unread = 0
 
     def feed(self, stream: str, data: bytes) -> list[Event]:
         """Take bytes of the command's ``out`` or ``err``.
@@ -224,10 +226,17 @@ class Reply:
             OwnerError: The runner says that it cannot do it.
             ProtocolError: This is no reply.
         """
+        if not self.begun:
+            self._unread += len(data)
+            if self._unread > _NOISE_LIMIT and self._marker not in self._buffer + data:
+                raise ProtocolError(
+                    "the host talks without end and does not answer",
+                    hint="does its login shell start a program? see what `ssh HOST true` prints",
+                )
         if stream == "err":
             if self._streams and not self.ended:
                 return [Bytes(part, "err") for part in self._streams["err"].feed(data)]
-            self.noise = (self.noise + data)[-2000:]
+            self._noise = (self._noise + data)[-_NOISE_SHOWN:]
             return []
         if self._streams and self._streams["out"].begun and not self._streams["out"].over:
             return self._follow(data)
@@ -238,6 +247,11 @@ class Reply:
         if len(self._buffer) > _LINE_LIMIT:
             raise ProtocolError("the reply has a line without end")
         return events
+
+    @property
+    def said(self) -> bytes:
+        """The end of what came instead of a reply, for error messages."""
+        return self._noise if self.begun else (self._noise + self._buffer)[-_NOISE_SHOWN:]
 
     def _follow(self, data: bytes) -> list[Event]:
         assert self._streams is not None
@@ -257,10 +271,12 @@ class Reply:
             if at < 0:
                 # The marker may have begun to arrive; what is before that is a login shell's.
                 keep = len(self._marker)
-                self.noise = (self.noise + self._buffer[:-keep])[-2000:] if len(self._buffer) > keep else self.noise
+                self._noise = (
+                    (self._noise + self._buffer[:-keep])[-_NOISE_SHOWN:] if len(self._buffer) > keep else self._noise
+                )
                 self._buffer = self._buffer[-keep:]
                 return False
-            self.noise = (self.noise + self._buffer[:at])[-2000:]
+            self._noise = (self._noise + self._buffer[:at])[-_NOISE_SHOWN:]
             self._buffer = self._buffer[at:]
             if b"\n" not in self._buffer:
                 return False

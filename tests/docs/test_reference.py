@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from rjob import hookspecs
+from rjob import errors, hookspecs
 from rjob.cli import status
 from rjob.cli.app import VERBS, app
 from rjob.cli.viewing import INTERRUPTED
@@ -23,8 +24,8 @@ from rjob.settings import KEYS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-PLANNED = {"--on", "--throttle", "--children", "--location", "--no-confirm", "--to-host-file"}
-"""Options that pages about what is to come may name."""
+ELSEWHERE = {"--on", "--check"}
+"""Options that are planned, or another program's."""
 
 
 def page(name: str) -> str:
@@ -44,11 +45,9 @@ def options() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {"rjob": {"--version", "--help", "--install-completion", "--show-completion"}}
     for verb in VERBS:
         command = root.commands[verb]
-        for name, inner in {
-            verb: command,
-            **{f"{verb} {sub}": one for sub, one in getattr(command, "commands", {}).items()},
-        }.items():
-            found[name] = {"--help"} | {opt for item in inner.params for opt in (*item.opts, *item.secondary_opts)}
+        inner = {f"{verb} {name}": one for name, one in getattr(command, "commands", {}).items()}
+        for name, one in {verb: command, **inner}.items():
+            found[name] = {"--help"} | {word for item in one.params for word in (*item.opts, *item.secondary_opts)}
     return found
 
 
@@ -62,14 +61,12 @@ def test_the_command_line_page_is_what_the_program_says() -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_option_that_is_named_exists(path: Path) -> None:
     known = options()
-    everything = set().union(*known.values())
-    for line in re.findall(r"`(rjob [^`]*)`|^(?:\$ )(.*\brjob .*)$", path.read_text(), re.MULTILINE):
-        for command in re.findall(r"\brjob ([a-z]+(?: (?:rebuild|compact))?)((?: [^|;&]*)?)", "".join(line)):
-            verb, words = command
-            if verb in known and verb != "start":  # behind its options, start has another command's
-                assert set(re.findall(r"(?<!\S)--[a-z-]+", words)) <= known[verb] | PLANNED, line
-    for option in re.findall(r"`(--[a-z-]+)", path.read_text()):
-        assert option in everything | PLANNED | {"--check", "--strict"}, option
+    # Behind its own options, start has those of another command.
+    for verb, words in re.findall(r"\brjob ((?!start)[a-z]+(?: rebuild| compact)?)\b([^`|;&)\n]*)", path.read_text()):
+        if verb in known:
+            assert set(re.findall(r"(?<!\S)--[a-z-]+", words)) <= known[verb], f"rjob {verb}{words}"
+    for option in re.findall(r"`(?:[a-z]+ )?(--[a-z-]+)", path.read_text()):
+        assert option in set().union(*known.values()) | ELSEWHERE, option
 
 
 def test_the_table_of_operations() -> None:
@@ -98,17 +95,15 @@ def test_every_environment_variable() -> None:
     named = set()
     for path in (ROOT / "rjob").rglob("*"):
         if path.suffix in (".py", ".sh"):
-            named |= set(re.findall(r"(?<![A-Z_])_?RJOB_[A-Z_]+", path.read_text()))
+            named |= set(re.findall(r"\b_?RJOB_[A-Z_]+", path.read_text()))
     # Typer's own way to ask for completion.
     named -= {"_RJOB_COMPLETE"}
     text = page("environment")
-    assert named == {row[0].strip("`") for heading in ("Read", "Set for jobs") for row in rows(text, heading)} & {
-        name for name in re.findall(r"RJOB_[A-Z_]+", text)
-    }
+    assert named == {row[0].strip("`") for heading in ("Read", "Set for jobs") for row in rows(text, heading)}
 
 
 def test_the_table_of_settings() -> None:
-    assert [row[0].strip("`") for row in rows("## \n" + page("settings"), "")] == [key.name for key in KEYS]
+    assert re.findall(r"^\| `(\w+)` ", page("settings"), re.MULTILINE) == [key.name for key in KEYS]
 
 
 def job(state: State, exit_code: int | None = None, signal: int | None = None) -> Job:
@@ -136,8 +131,27 @@ def test_the_table_of_exit_statuses() -> None:
     assert told == {word: meant.get(word) or int(word) for word in told}
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: str(path.relative_to(DOCS)))
-def test_every_page_is_short_and_titled(path: Path) -> None:
-    text = path.read_text()
-    assert text.startswith("# ") or path.name == "command-line.md"
-    assert len(text.splitlines()) < 320
+def test_the_codes_of_errors() -> None:
+    known = {
+        kind.code for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.RjobError)
+    }
+    for path in (ROOT / "rjob").rglob("*.py"):
+        known |= set(re.findall(r'reason="([a-z-]+)"', path.read_text()))
+    known |= set(re.findall(r"rj_fail ([a-z-]+) ", "".join(path.read_text() for path in (ROOT / "rjob").rglob("*.sh"))))
+    table = page("json").partition("| code | |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`([a-z-]+)`", table)) == known
+
+
+def test_the_fields_of_json() -> None:
+    schema = json.loads((DOCS / "reference" / "json-schema.json").read_text())
+    said = set(
+        re.findall(r"^\| (`.*?`) \| ", page("json").partition("| field | |")[2].partition("\n\n")[0], re.MULTILINE)
+    )
+    names = set(re.findall(r"`([a-z_0-9]+)`", " ".join(said)))
+    assert names == set(schema["$defs"]["job"]["properties"])
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert "://" in link or (ROOT / link).exists(), link

@@ -1,4 +1,4 @@
-"""What the runner's tests stand on: a machine with a home of its own, asked in real shells through the real protocol."""
+"""What the runner's tests stand on: a machine with a home of its own, asked as a client asks, in real shells."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ SHELLS = ("dash", "bash", "busybox", "ksh", "mksh", "yash")
 
 # Real shells take their time, and a machine serves many examples.
 settings.register_profile(
-    "runner", deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    "runner",
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("runner")
 
@@ -165,7 +168,7 @@ class Exchange:
                 return False
             ready, _, _ = select.select(list(names), [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise AssertionError(f"no answer within {seconds} s: {self.answer.lines} {self.reply.noise!r}")
+                raise AssertionError(f"no answer within {seconds} s: {self.answer.lines} {self.reply.said!r}")
             for descriptor in ready:
                 data = os.read(descriptor, 65536)
                 if not data:
@@ -180,7 +183,7 @@ class Exchange:
         """Read the rest of the reply."""
         whole = self.read_until(lambda: self.reply.ended, seconds=seconds)
         self.close()
-        assert whole, f"the reply is not whole: {self.answer.lines} {self.reply.noise!r}"
+        assert whole, f"the reply is not whole: {self.answer.lines} {self.reply.said!r}"
         return self.answer
 
     def close(self) -> None:
@@ -232,7 +235,9 @@ class Host:
 
     # ------------------------------------------------------------------------------------------------ asking
 
-    def spawn(self, argv: list[str], marker: str, *, streaming: bool = False, env: Mapping[str, str] | None = None) -> Exchange:
+    def spawn(
+        self, argv: list[str], marker: str, *, streaming: bool = False, env: Mapping[str, str] | None = None
+    ) -> Exchange:
         process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -256,7 +261,12 @@ class Host:
         exchange.finish()
 
     def open(
-        self, operation: str, *lines: str | bytes, body: bytes = b"", streaming: bool = False, env: Mapping[str, str] | None = None
+        self,
+        operation: str,
+        *lines: str | bytes,
+        body: bytes = b"",
+        streaming: bool = False,
+        env: Mapping[str, str] | None = None,
     ) -> Exchange:
         """Ask and keep talking."""
         if not self.script.exists():
@@ -266,13 +276,17 @@ class Host:
         exchange.say(request(operation, *lines, body=body, home=str(self.home)))
         return exchange
 
-    def ask(self, operation: str, *lines: str | bytes, body: bytes = b"", env: Mapping[str, str] | None = None) -> Answer:
+    def ask(
+        self, operation: str, *lines: str | bytes, body: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> Answer:
         """Ask for an operation whose client has no more to say."""
         exchange = self.open(operation, *lines, body=body, env=env)
         exchange.hang_up()
         return exchange.finish()
 
-    def ask_talking(self, operation: str, *lines: str | bytes, streaming: bool = False, seconds: float = 60.0) -> Answer:
+    def ask_talking(
+        self, operation: str, *lines: str | bytes, streaming: bool = False, seconds: float = 60.0
+    ) -> Answer:
         """Ask for an operation that lasts as long as its client."""
         return self.open(operation, *lines, streaming=streaming).finish(seconds=seconds)
 

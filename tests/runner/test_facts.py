@@ -55,16 +55,30 @@ def test_jobs_of_another_machine_under_the_same_home_are_foreign() -> None:
 
 
 names = st.sampled_from(["start", "identity", "main", "stop", "expired", "signals", "error", "received", "exit"])
-numbers = st.sampled_from(["0", "1", "-1", "²", "٣", "9" * 5000, "1e9", "", "-", "none", "S", "Z", "T", "other", "never"])
+numbers = st.sampled_from(
+    ["0", "1", "-1", "²", "٣", "9" * 5000, "1e9", "", "-", "none", "S", "Z", "T", "other", "never"]
+)
 junk = st.text(max_size=30) | numbers | st.just(ESCAPES)
 starts = st.sampled_from(
-    ['{"id":1}', '{"id":true}', '{"id":"x"}', "[" * 60000, '{"id":1,"argv":3}', '{"id":1,"argv":[[" "]]}', '{"id":' + "9" * 5000 + "}"]
+    [
+        '{"id":1}',
+        '{"id":true}',
+        '{"id":"x"}',
+        "[" * 60000,
+        '{"id":1,"argv":3}',
+        '{"id":1,"argv":[[" "]]}',
+        '{"id":' + "9" * 5000 + "}",
+    ]
 )
 lines = st.one_of(
     st.text(max_size=60),
     st.builds(lambda name, text: f"./{A}/{name}:{text}", names, st.lists(junk, max_size=5).map(" ".join)),
     st.builds(lambda text: f"./{A}/start:{text}", starts | junk),
-    st.builds(lambda kind, rest: f"{kind} " + " ".join(rest), st.sampled_from(["alive", "size", "total", "machine", "owner", "selected", "symlink", "data", "error"]), st.lists(junk | st.just(A) | st.just(f"./{A}/out"), max_size=5)),
+    st.builds(
+        lambda kind, rest: f"{kind} " + " ".join(rest),
+        st.sampled_from(["alive", "size", "total", "machine", "owner", "selected", "symlink", "data", "error"]),
+        st.lists(junk | st.just(A) | st.just(f"./{A}/out"), max_size=5),
+    ),
     st.builds(lambda a, b, c, d: f"./{A}/exit:1 {a} {b} {c} {d}", junk, junk, junk, junk),
 )
 

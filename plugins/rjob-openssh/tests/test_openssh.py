@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
+import sys
 import tempfile
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import rjob_openssh
 from rjob_openssh import OpenSSHTransport
 
 from rjob.errors import (
@@ -24,9 +30,8 @@ from rjob.transports.base import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from rjob.transports.base import Transport
+    from rjob.transports.base import Connection, Transport
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +59,13 @@ def host(server: Sshd, **settings: Any) -> OpenSSHTransport:
 
 
 class TestConformance(TransportTests):
-    tells_signals = False  # ssh says 255, whatever the signal was
-
     @pytest.fixture
     async def transport(self, sshd: Sshd) -> Transport:
         return host(sshd)
+
+    async def test_status_of_a_signal(self, connection: Connection) -> None:
+        # ssh says 255, whatever the signal was, and that could be a status too; some login shells say 128+n before it.
+        assert (await run(connection, ["sh", "-c", "kill -TERM $$"])).status in {143, 255}
 
     @pytest.fixture
     async def unreachable(self, sshd: Sshd) -> Transport | None:
@@ -128,6 +135,57 @@ async def test_a_connection_that_breaks(tmp_path: Path) -> None:
                 await process.read()
 
 
+async def test_a_master_that_goes(sshd: Sshd, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    # Not in tmp_path: a socket's path must be short.
+    socket_of_master = f"{os.environ['XDG_RUNTIME_DIR']}/own"
+    lines = f"ControlPath {socket_of_master}\n  ControlMaster auto\n  ControlPersist yes"
+    config.write_text(f"Host *\n  {lines}\n{sshd.ssh_config.read_text()}")
+    async with await host(sshd, ssh_config=str(config)).connect() as connection:
+        process = await connection.run(["sh", "-c", "echo up; exec sleep 300"])
+        assert await process.read() == ("out", b"up\n")
+        ending = await asyncio.create_subprocess_exec("ssh", "-q", "-S", socket_of_master, "-O", "exit", "private")
+        assert await ending.wait() == 0
+        with pytest.raises(ConnectionLost):
+            await process.read()
+
+
+async def test_what_ssh_complains_of_is_no_business_of_a_command(sshd: Sshd) -> None:
+    async with await host(sshd).connect() as connection:
+        command = "echo Connection timed out >&2; exit 255"
+        assert await run(connection, ["sh", "-c", command]) == (b"", b"Connection timed out\n", 255)
+
+
+async def test_a_proxy_command_does_not_hold_anything_up(sshd: Sshd, tmp_path: Path) -> None:
+    proxy = tmp_path / "proxy"
+    proxy.write_text(
+        f"#!{sys.executable}\n"
+        "import os, socket, threading\n"
+        f"there = socket.create_connection(('127.0.0.1', {sshd.port}))\n"
+        "def back():\n"
+        "    while data := there.recv(65536):\n"
+        "        os.write(1, data)\n"
+        "threading.Thread(target=back, daemon=True).start()\n"
+        "while data := os.read(0, 65536):\n"
+        "    there.sendall(data)\n"
+    )
+    proxy.chmod(0o700)
+    config = tmp_path / "config"
+    config.write_text(f"Host *\n  ProxyCommand {proxy}\n{sshd.ssh_config.read_text()}")
+    began = time.monotonic()
+    async with await host(sshd, ssh_config=str(config)).connect() as connection:
+        assert (await run(connection, ["echo", "in"])).out == b"in\n"
+    assert time.monotonic() - began < 5  # the master lives a minute, and its proxy with it
+
+
+async def test_a_read_that_is_cancelled_loses_nothing(sshd: Sshd) -> None:
+    async with await host(sshd).connect() as connection, await connection.run(["cat"]) as process:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(process.read(), 0.05)
+        await process.write(b"some")
+        assert await process.read() == ("out", b"some")
+
+
 async def test_a_folder_of_somebody_else_is_not_used(
     sshd: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -135,3 +193,7 @@ async def test_a_folder_of_somebody_else_is_not_used(
     monkeypatch.setattr("os.getuid", lambda: 12345)
     with pytest.raises(TransportError, match="not a folder of yours alone"):
         await host(sshd).connect()
+
+
+def test_the_example_stays_short() -> None:
+    assert len(Path(rjob_openssh.__file__).read_text().splitlines()) <= 120

@@ -3,11 +3,12 @@
 #
 # Run as
 #   . FILE MARKER              by the bootstrap: serve one request from stdin, reply on stdout
-#   sh FILE supervise|become|ended|expire JOB ...     the life of one job
+#   sh FILE become|record|watch|ended|expire JOB ...  the life of one job
 #   sh FILE host get|tail|stop ...                    for people on the machine
 #
 # Every name begins with rj_, so that no variable of the caller's environment, which the job inherits, is touched.
-# A shell reads a script command by command: the supervisor below never parses, and so never holds in memory, the rest.
+# A shell reads a script command by command: what comes first here never parses the rest.  What stays for the life of a
+# job, the supervisor, is a single line (rj_supervisor in start.sh), for that is what every running job costs in memory.
 
 # Facts of process $1: rj_state, rj_start (when it began, in whatever unit the system has), rj_sid.  Fails if there is none.
 rj_proc() {
@@ -41,57 +42,15 @@ rj_read_boot() {
 	rj_boot=${rj_boot:--}
 }
 
-if [ "${1-}" = supervise ]; then
-	# supervise JOB UMASK RUNG TOOL BEGIN: run the job's command once and record how it ended.
-	# A handler, not "ignore": the command must not inherit it.
-	trap : HUP INT TERM
-	umask 077
-	cd /
-	rj_job=$2
-	rj_proc $$
-	rj_read_boot
-	# The claim: whoever creates the file runs the job.  It is complete or absent but for an instant.
-	set -C
-	{ printf '%s\n' "$$ ${rj_start:--} $rj_boot $4 $6" >"$rj_job/identity"; } 2>/dev/null || exit 0
-	set +C
-	rj_watch=''
-	if [ -s "$rj_job/limit" ]; then
-		IFS= read -r rj_limit <"$rj_job/limit"
-		(
-			# The command waits for nothing of this: end the sleep with the watcher.
-			trap 'kill "$rj_sleep" 2>/dev/null; exit' TERM
-			exec >/dev/null
-			sleep "$rj_limit" &
-			rj_sleep=$!
-			wait "$rj_sleep" && exec sh "$0" expire "$rj_job"
-		) &
-		rj_watch=$!
-	fi
-	sh "$0" become "$rj_job" "$3" "$4" "$5"
-	rj_status=$?
-	# 128+n cannot be told from a command's own status, but ksh93 and yash know better.
-	rj_signal=-
-	if [ "$rj_status" -gt 384 ]; then
-		rj_signal=$((rj_status - 384)) rj_status=$((rj_status - 256))
-	elif [ "$rj_status" -gt 256 ]; then
-		rj_signal=$((rj_status - 256)) rj_status=$((rj_status - 128))
-	fi
-	# A watcher that is at work must finish it.
-	[ -z "$rj_watch" ] || [ -e "$rj_job/expired" ] || kill "$rj_watch" 2>/dev/null
-	rj_record=$(printf '%-63s' "1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)")
-	# The file's blocks were taken when the job was made, so a full disk cannot keep the truth out, nor half of it in.
-	rj_tries=0
-	until { printf '%s\n' "$rj_record" 1<>"$rj_job/exit.new" && mv -f "$rj_job/exit.new" "$rj_job/exit"; } 2>/dev/null; do
-		rj_tries=$((rj_tries + 1))
-		[ "$rj_tries" -lt 60 ] && [ -d "$rj_job" ] || exit 1
-		sleep 1
-	done
-	exec sh "$0" ended "$rj_job" >/dev/null
-fi
-
 if [ "${1-}" = become ]; then
-	# become JOB UMASK RUNG TOOL: turn this process into the job's command, the leader of a session of its own.
+	# become JOB UMASK RUNG TOOL BEGIN SUPERVISOR: turn this process into the job's command, the leader of a session.
 	rj_job=$2 rj_umask=$3 rj_rung=$4 rj_tool=$5
+	rj_proc "$7" || exit 0
+	rj_read_boot
+	# The claim, for the supervisor: whoever creates the file runs the job.  It is complete or absent but for an instant.
+	set -C
+	{ printf '%s\n' "$7 ${rj_start:--} $rj_boot $4 $6" >"$rj_job/identity"; } 2>/dev/null || exit 0
+	set +C
 	rj_proc $$
 	RJOB_INSTANCE=${rj_job##*/}
 	IFS= read -r RJOB_ID <"$rj_job/id"
@@ -141,4 +100,44 @@ except OSError as error:
 		;;
 	esac
 	exit 126
+fi
+
+if [ "${1-}" = record ]; then
+	# record JOB STATUS WATCHER: the supervisor, after its command has ended.
+	trap : HUP INT TERM
+	umask 077
+	rj_job=$2 rj_status=$3
+	# A watcher that is at work must finish it.
+	[ "${4:-0}" = 0 ] || [ -e "$rj_job/expired" ] || kill "$4" 2>/dev/null
+	rj_pid='' rj_begin=''
+	{ IFS=' ' read -r rj_pid rj_begin rj_rest <"$rj_job/identity"; } 2>/dev/null
+	rj_proc $$
+	# Another one has claimed the run: its end is not this one's to tell.
+	[ "$rj_pid $rj_begin" = "$$ ${rj_start:--}" ] || exit 0
+	# 128+n cannot be told from a command's own status, but ksh93 and yash know better.
+	rj_signal=-
+	if [ "$rj_status" -gt 384 ]; then
+		rj_signal=$((rj_status - 384)) rj_status=$((rj_status - 256))
+	elif [ "$rj_status" -gt 256 ]; then
+		rj_signal=$((rj_status - 256)) rj_status=$((rj_status - 128))
+	fi
+	rj_record=$(printf '%-63s' "1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)")
+	# The file's blocks were taken when the job was made, so a full disk cannot keep the truth out, nor half of it in.
+	rj_tries=0
+	until { printf '%s\n' "$rj_record" 1<>"$rj_job/exit.new" && mv -f "$rj_job/exit.new" "$rj_job/exit"; } 2>/dev/null; do
+		rj_tries=$((rj_tries + 1))
+		[ "$rj_tries" -lt 60 ] && [ -d "$rj_job" ] || exit 1
+		sleep 1
+	done
+	exec sh "$0" ended "$rj_job" >/dev/null
+fi
+
+if [ "${1-}" = watch ]; then
+	# watch JOB: end the job when its time is up.
+	# Nobody waits for this: end the sleep with the watcher.
+	trap 'kill "$!" 2>/dev/null; exit' TERM
+	IFS= read -r rj_limit <"$2/limit"
+	sleep "$rj_limit" &
+	wait "$!" && exec sh "$0" expire "$2"
+	exit
 fi

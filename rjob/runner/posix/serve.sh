@@ -47,6 +47,8 @@ rj_serve() {
 	rj_marker=$1
 	rj_umask=$(umask)
 	umask 077
+	# What was begun is done, whether or not anybody listens.  A handler, for what is ignored the job would inherit.
+	trap : PIPE HUP
 	printf '%s begin\n' "$rj_marker"
 	IFS=' ' read -r rj_op rj_count rj_size || rj_fail cut "the request ended early"
 	case $rj_count$rj_size in '' | *[!0-9]*) rj_fail cut "the request is broken" ;; esac

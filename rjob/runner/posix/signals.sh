@@ -31,8 +31,13 @@ rj_op_signal() {
 rj_op_tree() {
 	for rj_uuid in $2; do
 		rj_find_tree "$rj_uuid"
-		# shellcheck disable=SC2086
-		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_pids" ] && kill -"$1" $rj_pids 2>/dev/null; then
+		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_pids" ]; then
+			# Twice, for what was forked between the look and the signal.
+			# shellcheck disable=SC2086
+			kill -"$1" $rj_pids 2>/dev/null
+			rj_find_tree "$rj_uuid"
+			# shellcheck disable=SC2086
+			[ -z "$rj_pids" ] || kill -"$1" $rj_pids 2>/dev/null
 			printf 'signalled %s\n' "$rj_uuid"
 		else
 			printf 'ended %s\n' "$rj_uuid"

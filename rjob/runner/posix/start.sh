@@ -35,7 +35,7 @@ rj_lay_out() {
 }
 
 rj_make_owner() {
-	[ -d "$rj_owner/live" ] || mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" 2>/dev/null ||
+	[ -d "$rj_owner/live" ] && [ -d "$rj_owner/ids" ] || mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" 2>/dev/null ||
 		rj_fail read-only "$rj_owner"
 	rj_read_host
 	rj_word=''
@@ -80,15 +80,28 @@ rj_op_start() {
 		done
 		rj_count=$((rj_count - 1))
 	done
+	rj_pick_rung
 	rj_lock
 	rj_commit
-	rj_unlock "$rj_new"
-	rj_pick_rung
+	rj_published=''
 	for rj_uuid in $rj_jobs; do
 		IFS= read -r rj_id <"$rj_owner/jobs/$rj_uuid/id"
 		printf 'job %s %s\n' "$rj_uuid" "$rj_id"
 		rj_launch "$rj_uuid"
+		rj_published=1
 	done
+}
+
+# Journal what was committed and let go of the lock.  The jobs exist already; this happens while the first one starts.
+rj_publish() {
+	[ -z "$rj_published" ] || return 0
+	# Should the process that took the lock be dead, somebody else is doing this.
+	rj_held=''
+	{ IFS= read -r rj_held <"$rj_owner/lock"; } 2>/dev/null
+	[ "$rj_held" = "$rj_me" ] || return 0
+	[ -z "$rj_lines" ] || rj_append "${rj_lines%?}" 2>/dev/null || :
+	rj_settle_live
+	rj_unlock "$rj_new"
 }
 
 # Newlines and percent signs travel as %0A and %25.  Nothing but expansions: the value may be secret: rj_plain.
@@ -131,8 +144,6 @@ rj_commit() {
 		mv "$rj_new/$rj_uuid" "$rj_owner/jobs/$rj_uuid" || rj_full
 		rj_first=$((rj_first + 1))
 	done
-	rj_append "${rj_lines%?}" 2>/dev/null || :
-	rj_settle_live
 }
 
 rj_full() {
@@ -149,9 +160,15 @@ rj_pick_rung() {
 	rj_rung=none rj_tool=-
 }
 
+# The supervisor: waits for the command, then turns into what records its end.  It catches signals with a handler, for
+# what it ignored the command would inherit.
+rj_supervisor='trap : HUP INT TERM; cd /; if [ -s "$1/limit" ]; then (exec sh "$0" watch "$1") </dev/null >/dev/null 2>&1 & fi
+sh "$0" become "$@" "$$"; exec sh "$0" record "$1" "$?" "$!" </dev/null >/dev/null 2>&1'
+
 # Start the supervisor of job $1, unless there was one, and wait until the command is about to run.
 rj_launch() {
 	if [ -e "$rj_owner/jobs/$1/identity" ]; then
+		rj_publish
 		printf 'started %s\n' "$1"
 		return
 	fi
@@ -160,7 +177,7 @@ rj_launch() {
 		unset RJOB_INSTANCE RJOB_ID
 		RJOB_SUPERVISES=$1
 		export RJOB_SUPERVISES
-		set -- sh "$rj_self" supervise "$rj_owner/jobs/$1" "$rj_umask" "$rj_rung" "$rj_tool" "$rj_now"
+		set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_rung" "$rj_tool" "$rj_now"
 		exec </dev/null 2>/dev/null
 		case $rj_rung in
 		# The first one leads a session, so the second one forks and returns: unlike "&", that leaves SIGINT alone.
@@ -173,6 +190,7 @@ if os.fork() == 0:
 		*) (trap '' HUP; exec "$@") & ;;
 		esac
 	} | {
+		rj_publish
 		rj_word=''
 		IFS= read -r rj_word || :
 		if [ "$rj_word" = started ] || [ -e "$rj_owner/jobs/$1/identity" ]; then

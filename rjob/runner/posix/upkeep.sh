@@ -34,6 +34,10 @@ rj_take_out() {
 		rj_unlock
 		rj_fail read-only "$rj_owner"
 	fi
+	# What a killed remove has left goes with it.
+	for rj_file in "$rj_owner"/gone.*; do
+		[ "$rj_file" = "$rj_bin" ] || mv -f "$rj_file" "$rj_bin/" 2>/dev/null
+	done
 	rj_removed=$((rj_removed + rj_count))
 	rj_write_next
 	rj_append "${rj_lines%?}" 2>/dev/null || :
@@ -105,7 +109,12 @@ rj_rewrite() {
 	[ -e registry.jsonl ] || : >registry.jsonl
 	LC_ALL=C awk '!/^\{"v":1,"event":"(start|end|received)","id":[0-9]+,.*\}$/ && length($0)' registry.jsonl |
 		cat >registry.new || return 1
-	for rj_word in $(find jobs -name id -type f -exec grep -H '' {} + | sed 's/^jobs\/\(.*\)\/id:\(.*\)$/\2:\1/' | sort -n); do
+	# A loop, for there may be more of them than a command takes arguments.
+	for rj_word in $(for rj_file in jobs/*/id; do
+		rj_id='' rj_uuid=${rj_file#jobs/}
+		{ IFS= read -r rj_id <"$rj_file"; } 2>/dev/null
+		printf '%s:%s\n' "$rj_id" "${rj_uuid%/id}"
+	done | sort -n); do
 		rj_id=${rj_word%%:*} rj_uuid=${rj_word#*:}
 		case $rj_id in '' | *[!0-9]*) continue ;; esac
 		[ -s "jobs/$rj_uuid/start" ] && [ ! -h "jobs/$rj_uuid" ] || continue

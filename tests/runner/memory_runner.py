@@ -1,0 +1,253 @@
+"""A second runner: the published table of operations, performed in memory and without a process.
+
+It shares nothing with the POSIX runner but the words of docs/reference/runner-protocol.md: whoever writes a runner for
+another kind of machine has to do what is done here, no more.  A command is a Python function of its job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.runner.memory_talk import Reader, Talk, begin_at, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from rjob.testing.fake import FakeCommand
+
+NOW = "2026-01-01T00:00:00Z"
+MACHINE = "memory-machine"
+
+
+@dataclass
+class MemoryJob:
+    """One job: its small files by name, its two streams, and what works on it."""
+
+    uuid: str
+    id: int
+    files: dict[str, bytes]
+    streams: dict[str, bytes] = field(default_factory=lambda: {"out": b"", "err": b""})
+    received: tuple[int, int] = (0, 0)
+    secrets: dict[str, str] = field(default_factory=dict)
+    halted: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    work: asyncio.Task[None] | None = None
+
+    def end(self, word: str, number: str = "-") -> None:
+        """Record how it ended; the first record stays."""
+        self.files.setdefault("exit", f"1 {word} {number} {NOW}".encode())
+        self.ended.set()
+
+    def signal(self, name: str) -> None:
+        if self.work and not self.ended.is_set() and name not in ("STOP", "CONT"):
+            self.work.cancel()
+            self.end("143", {"KILL": "9", "INT": "2"}.get(name, "15"))
+
+
+class MemoryRunner:
+    """A machine's jobs.
+
+    Args:
+        command: What every job does: writes to its streams and returns an exit status.
+    """
+
+    def __init__(self, command: Callable[[MemoryJob], Awaitable[int]]) -> None:
+        self.command = command
+        self.jobs: dict[str, MemoryJob] = {}
+        self.next = 1
+        self.events: list[dict[str, Any]] = []
+        self.installed = False
+
+    async def __call__(self, command: FakeCommand) -> int:
+        """Serve one request: the handler of a fake machine."""
+        marker = command.argv[-1]
+        reader = Reader(command)
+        await reader.line()
+        if not self.installed:
+            # Whatever is asked first finds no runner; the next request brings it.
+            self.installed = "cat" in command.argv[2]
+            await command.write(f"{marker} {'installed' if self.installed else 'absent'}\n".encode())
+            return 0
+        operation, count, size = (await reader.line()).split()
+        lines = [await reader.line() for _ in range(int(count))]
+        if await reader.line() != "go" or len(body := await reader.bytes(int(size))) != int(size):
+            await command.write(f"{marker} begin\nerror cut\n{marker} end\n".encode())
+            return 1
+        await command.write(f"motd\n{marker} begin\n".encode())
+        perform = getattr(self, f"do_{operation}")
+        await perform(Talk(command, reader, marker), *([lines, body] if operation == "start" else lines))
+        await command.write(f"{marker} end\n".encode())
+        return 0
+
+    async def do_start(self, talk: Talk, lines: list[str], body: bytes) -> None:
+        rest = iter(lines)
+        begun = []
+        await self.describe(talk)
+        for _ in range(int(next(rest))):
+            uuid, copy, sizes, spec, limit, record, secrets = (next(rest) for _ in range(7))
+            files: dict[str, bytes] = {"spec": plain(spec)} if spec else dict(self.kept(copy))
+            words = sizes.split()
+            for name, size in zip(words[::2], words[1::2], strict=True):
+                files[name], body = body[: int(size)], body[int(size) :]
+            values = dict(plain(next(rest)).decode().split("=", 1) for _ in range(int(secrets)))
+            if uuid not in self.jobs:
+                head = f'{{"v":1,"event":"start","id":{self.next},"instance":"{uuid}","time":"{NOW}",'
+                files |= {"start": (head + record).encode()} | ({"limit": limit.encode()} if limit else {})
+                self.jobs[uuid] = MemoryJob(uuid, self.next, files, secrets=values)
+                self.events.append(json.loads(files["start"]))
+                self.next += 1
+            begun.append(self.jobs[uuid])
+        for job in begun:
+            await talk.say(f"job {job.uuid} {job.id}")
+            if job.work is None:
+                job.files["identity"] = f"{job.id} 1 boot none {NOW}".encode()
+                job.work = asyncio.create_task(self.run(job))
+            await talk.say(f"started {job.uuid}")
+
+    def kept(self, uuid: str) -> Iterator[tuple[str, bytes]]:
+        """What a job that repeats another one takes over."""
+        return (
+            (name, data)
+            for name, data in self.jobs[uuid].files.items()
+            if name in ("spec", "script", "stdin", "limit", "job.json")
+        )
+
+    async def run(self, job: MemoryJob) -> None:
+        job.end(str(await self.command(job)))
+
+    async def do_facts(self, talk: Talk, *selectors: str) -> None:
+        await self.describe(talk)
+        mine = [selector for selector in selectors if not selector.startswith("others ")]
+        await self.tell(talk, await self.select(talk, mine))
+
+    async def do_read(self, talk: Talk, streams: str, where: str, ack: str, *selectors: str) -> None:
+        await self.describe(talk)
+        found = await self.select(talk, list(selectors))
+        await self.tell(talk, found)
+        for job in found:
+            await talk.say(f"bytes {job.uuid}")
+            for index, (name, data) in enumerate(job.streams.items()):
+                if streams in ("both", name):
+                    start = begin_at(data, where, job.received[index], index)
+                    await talk.say(f"data {name} {start} {len(data) - start}")
+                    await talk.command.write(data[start:])
+        if found and ack == "ack":
+            await talk.mark("ready")
+            while (line := await talk.reader.line()) not in ("end", ""):
+                self.move(*line.split())
+
+    async def do_received(self, talk: Talk, moves: str) -> None:
+        words = moves.split()
+        for start in range(0, len(words), 3):
+            self.move(*words[start : start + 3])
+
+    def move(self, uuid: str, out: str, err: str) -> None:
+        job = self.jobs[uuid]
+        job.received = max(job.received[0], int(out)), max(job.received[1], int(err))
+
+    async def do_follow(self, talk: Talk, uuid: str, out: str, err: str, life: str) -> None:
+        job, at = self.jobs[uuid], {"out": int(out), "err": int(err)}
+        for stream in ("out", "err"):
+            await talk.mark("stream", stream)
+        for _ in range(int(life) * 100):
+            over = job.ended.is_set()
+            for name in at:
+                await talk.command.write(job.streams[name][at[name] :], "out" if name == "out" else "err")
+                at[name] = len(job.streams[name])
+            if over:
+                break
+            await asyncio.sleep(0.01)
+        for stream in ("err", "out"):
+            await talk.mark("over", stream)
+
+    async def do_wait(self, talk: Talk, mode: str, life: str, uuids: str) -> None:
+        jobs = [self.jobs[uuid] for uuid in uuids.split()]
+        waiting = [asyncio.create_task(job.ended.wait()) for job in jobs]
+        when = asyncio.FIRST_COMPLETED if mode == "any" else asyncio.ALL_COMPLETED
+        await asyncio.wait(waiting, timeout=int(life) / 10, return_when=when)
+        for task in waiting:
+            task.cancel()
+        await self.describe(talk)
+        await self.tell(talk, jobs)
+
+    async def do_signal(self, talk: Talk, name: str, uuids: str) -> None:
+        for job in (self.jobs[uuid] for uuid in uuids.split()):
+            await talk.say(f"{'ended' if job.ended.is_set() else 'signalled'} {job.uuid}")
+            job.signal(name)
+
+    async def do_tree(self, talk: Talk, name: str, uuids: str) -> None:
+        for job in (self.jobs[uuid] for uuid in uuids.split()):
+            job.halted = name == "STOP"
+            await talk.say(f"{'ended' if job.ended.is_set() else 'signalled'} {job.uuid}")
+
+    async def do_stop(self, talk: Talk, name: str, grace: str, mark: str, uuids: str) -> None:
+        for job in (self.jobs[uuid] for uuid in uuids.split()):
+            if not job.ended.is_set():
+                job.files[mark] = f"{name} {NOW}".encode()
+                job.signal(name)
+            await talk.say(f"stopped {job.uuid}")
+
+    async def do_conclude(self, talk: Talk, word: str, uuids: str) -> None:
+        for uuid in uuids.split():
+            self.jobs[uuid].end(word)
+
+    async def do_remove(self, talk: Talk, uuids: str) -> None:
+        for uuid in uuids.split():
+            busy = uuid in self.jobs and not self.jobs[uuid].ended.is_set()
+            word = "busy" if busy else "removed" if self.jobs.pop(uuid, None) else "absent"
+            await talk.say(f"{word} {uuid}")
+
+    async def do_compact(self, talk: Talk) -> None:
+        self.events = [event for event in self.events if event["instance"] in self.jobs]
+
+    async def do_rebuild(self, talk: Talk) -> None:
+        self.events = [json.loads(job.files["start"]) for job in self.jobs.values()]
+        await talk.say(f"rebuilt {len(self.events)}")
+
+    async def do_info(self, talk: Talk) -> None:
+        await self.describe(talk)
+        await talk.say("info home memory")
+
+    async def describe(self, talk: Talk) -> None:
+        await talk.say(f"machine {MACHINE} memory\ntotal {len(self.jobs)}")
+
+    async def select(self, talk: Talk, selectors: list[str]) -> list[MemoryJob]:
+        chosen: dict[str, MemoryJob] = {}
+        for selector in selectors:
+            found = list(self.matching(*selector.partition(" ")[::2]))
+            await talk.say(" ".join(["selected", *(job.uuid for job in found)]))
+            chosen |= {job.uuid: job for job in found}
+        return list(chosen.values())
+
+    def matching(self, kind: str, rest: str) -> list[MemoryJob]:
+        jobs, words = list(self.jobs.values()), rest.split()
+        match kind:
+            case "id":
+                return [job for job in jobs if job.id == int(rest)]
+            case "range":
+                return [job for job in jobs if int(words[0]) <= job.id <= int(words[1])]
+            case "instance":
+                return [job for job in jobs if job.uuid.startswith(rest)]
+            case "all":
+                return jobs
+            case "live":
+                return [job for job in jobs if not job.ended.is_set()]
+            case "newest":
+                some = [job for job in jobs if words[1:] or job.ended.is_set()]
+                return some[::-1][: int(words[0])]
+            case "name":
+                return [job for job in jobs if rest.encode() in job.files["start"]][-1:]
+        return []
+
+    async def tell(self, talk: Talk, jobs: list[MemoryJob]) -> None:
+        for job in jobs:
+            if not job.ended.is_set():
+                await talk.say(f"alive {job.uuid} S {'T' if job.halted else 'S'} - same")
+            told = job.files | {"received": b"%d %d" % job.received}
+            for name in sorted(told.keys() - {"spec", "script", "stdin", "limit"}):
+                await talk.say(f"./{job.uuid}/{name}:{told[name].decode()}")
+            for name, data in job.streams.items():
+                await talk.say(f"size {len(data)} ./{job.uuid}/{name}")

@@ -1,0 +1,59 @@
+"""What the second runner reads and says: lines and bytes, as the protocol has them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rjob.testing.fake import FakeCommand
+
+
+@dataclass
+class Reader:
+    """A request's bytes, as lines and as bytes."""
+
+    command: FakeCommand
+    buffer: bytes = b""
+
+    async def line(self) -> str:
+        while b"\n" not in self.buffer and (data := await self.command.read()):
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return line.decode()
+
+    async def bytes(self, size: int) -> bytes:
+        while len(self.buffer) < size and (data := await self.command.read()):
+            self.buffer += data
+        part, self.buffer = self.buffer[:size], self.buffer[size:]
+        return part
+
+
+@dataclass
+class Talk:
+    """One reply."""
+
+    command: FakeCommand
+    reader: Reader
+    marker: str
+
+    async def say(self, line: str) -> None:
+        await self.command.write(line.encode() + b"\n")
+
+    async def mark(self, word: str, stream: str = "out") -> None:
+        await self.command.write(f"{self.marker} {word}\n".encode(), "out" if stream == "out" else "err")
+
+
+def plain(text: str) -> bytes:
+    return re.sub(r"%(0A|25)", lambda match: "\n" if match[1] == "0A" else "%", text).encode()
+
+
+def begin_at(data: bytes, where: str, cursor: int, index: int) -> int:
+    kind, *words = where.split()
+    if kind == "cursor":
+        return min(cursor, len(data))
+    if kind == "tail":
+        last = data.splitlines(keepends=True)[-int(words[0]) :] if int(words[0]) else []
+        return len(data) - sum(map(len, last))
+    return min(int([kind, *words][index]), len(data))

@@ -1,0 +1,163 @@
+"""The published table of operations is enough: a runner that shares no code with the POSIX one serves the core."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rjob.config import Config
+from rjob.core.manager import JobManager, Position
+from rjob.models import Job, JobSpec, State
+from rjob.plugins import Plugins
+from rjob.runner.protocol import OPERATIONS
+from rjob.testing.fake import FakeMachine
+from tests.runner.memory_runner import MemoryJob, MemoryRunner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+HOST = ["memory"]
+
+
+class Sink:
+    """Takes everything."""
+
+    def __init__(self) -> None:
+        self.got = {"out": b"", "err": b""}
+
+    def write(self, job: Job, stream: str, data: bytes) -> None:
+        self.got[stream] += data
+
+    def held(self, stream: str) -> int:
+        return 0
+
+
+async def command(job: MemoryJob) -> int:
+    """Do what the words of a job's specification say."""
+    words = job.files["spec"].decode().rsplit("set -- ", 1)[1].replace("'", "").split()
+    if words[0] == "forever":
+        job.streams["out"] += b"began\n"
+        await asyncio.sleep(600)
+    if words[0] == "slow":
+        for number in range(5):
+            await asyncio.sleep(0.05)
+            job.streams["out"] += b"%d\n" % number
+    if words[0] == "say":
+        job.streams["out"] += b"one\ntwo\nthree\n" + job.secrets.get("TOKEN", "").encode()
+        job.streams["err"] += b"oops\n"
+    return int(words[-1]) if words[-1].isdigit() else 0
+
+
+@pytest.fixture
+async def runner() -> MemoryRunner:
+    return MemoryRunner(command)
+
+
+@pytest.fixture
+async def manager(runner: MemoryRunner, tmp_path: Path) -> AsyncIterator[JobManager]:
+    plugins = Plugins()
+    plugins.register(FakeMachine(runner).plugin("fake"))
+    path = tmp_path / "config.toml"
+    path.write_text('[hosts.memory]\ntransport = "fake://memory"\n')
+    async with JobManager(Config.load({"RJOB_CONFIG": str(path), "HOME": str(tmp_path)}), plugins) as manager:
+        yield manager
+    for job in runner.jobs.values():
+        if job.work:
+            job.work.cancel()
+
+
+async def start(manager: JobManager, *argv: str, name: str | None = None, **secrets: str) -> Job:
+    result = await manager.start(JobSpec(argv=argv, name=name, secrets=tuple(secrets.items())), hosts=HOST)
+    assert result.errors == ()
+    return result.jobs[0]
+
+
+async def test_start_get_and_wait(manager: JobManager) -> None:
+    first, second = await start(manager, "say", "3", name="foo bar"), await start(manager, "slow")
+    assert (first.id, first.ref, first.name, second.id) == (1, "1@memory", "foo bar", 2)
+    done = await manager.wait(["1", "2"], hosts=HOST, timeout=20)
+    assert [(job.state, job.exit_code) for job in done.jobs] == [(State.FAILED, 3), (State.COMPLETED, 0)]
+    for reference in ("1", "foo bar", "foo*", first.instance_id[:8], "1-1"):
+        found = await manager.get([reference], hosts=HOST)
+        assert [job.id for job in found.jobs] == [1], reference
+    assert [job.id for job in (await manager.get(["last"], hosts=HOST)).jobs] == [2]
+    assert [job.id for job in (await manager.get(hosts=HOST)).jobs] == [1, 2]
+    assert [error.code for error in (await manager.get(["9"], hosts=HOST)).errors] == ["not-found"]
+
+
+async def test_wait_for_the_first(manager: JobManager) -> None:
+    await start(manager, "forever")
+    await start(manager, "slow", "4")
+    done = await manager.wait(["1", "2"], hosts=HOST, first=True, timeout=20)
+    assert [(job.id, job.exit_code) for job in done.jobs] == [(2, 4)]
+    left = await manager.wait(["1"], hosts=HOST, timeout=0.1)
+    assert [job.state for job in left.jobs] == [State.RUNNING]
+
+
+async def test_receive(manager: JobManager) -> None:
+    await start(manager, "say", TOKEN="t%\n0A")
+    await manager.wait(["1"], hosts=HOST, timeout=20)
+    tail, first, again, whole = Sink(), Sink(), Sink(), Sink()
+    await manager.receive(["1"], tail, hosts=HOST, position=Position("tail", 1))
+    result = await manager.receive(["1"], first, hosts=HOST)
+    assert not result.jobs[0].has_more_data
+    await manager.receive(["1"], again, hosts=HOST)
+    await manager.receive(["1"], whole, hosts=HOST, position=Position("all"))
+    everything = {"out": b"one\ntwo\nthree\nt%\n0A", "err": b"oops\n"}
+    assert (tail.got["out"], first.got, again.got, whole.got) == (
+        b"0A",
+        everything,
+        {"out": b"", "err": b""},
+        everything,
+    )
+
+
+async def test_follow(manager: JobManager) -> None:
+    await start(manager, "slow", "5")
+    sink = Sink()
+    result = await manager.receive(["1"], sink, hosts=HOST, follow=True)
+    assert sink.got["out"] == b"0\n1\n2\n3\n4\n"
+    assert (result.jobs[0].exit_code, result.jobs[0].has_more_data) == (5, False)
+
+
+async def test_suspend_signal_and_stop(manager: JobManager) -> None:
+    for _ in range(2):
+        await start(manager, "forever")
+    assert [job.state for job in (await manager.suspend(["1"], hosts=HOST)).jobs] == [State.SUSPENDED]
+    assert [job.state for job in (await manager.resume(["1"], hosts=HOST)).jobs] == [State.RUNNING]
+    stopped = await manager.stop(["1"], hosts=HOST)
+    assert [(job.state, job.signal) for job in stopped.jobs] == [(State.STOPPED, 15)]
+    killed = await manager.signal(["2"], "KILL", hosts=HOST)
+    assert [(job.state, job.signal) for job in killed.jobs] == [(State.FAILED, 9)]
+    assert [error.code for error in (await manager.signal(["2"], "TERM", hosts=HOST)).errors] == ["conflict"]
+
+
+async def test_remove_retry_and_prune(manager: JobManager, runner: MemoryRunner) -> None:
+    await start(manager, "say", "3", name="x", TOKEN="t")
+    await start(manager, "forever")
+    await manager.wait(["1"], hosts=HOST, timeout=20)
+    (fresh,) = (await manager.retry(["1"], hosts=HOST, secrets={"TOKEN": "u"})).jobs
+    (done,) = (await manager.wait(["3"], hosts=HOST, timeout=20)).jobs
+    assert (fresh.id, done.name, done.exit_code) == (3, "x", 3)
+    assert runner.jobs[fresh.instance_id].streams["out"].endswith(b"u")
+    refused = await manager.remove(["2"], hosts=HOST)
+    assert [error.code for error in refused.errors] == ["conflict"]
+    assert [job.id for job in (await manager.remove(["1"], hosts=HOST)).jobs] == [1]
+    assert [job.id for job in (await manager.prune(hosts=HOST, dry_run=True)).jobs] == [3]
+    assert [job.id for job in (await manager.prune(hosts=HOST)).jobs] == [3]
+    assert [job.id for job in (await manager.remove(["2"], hosts=HOST, force=True)).jobs] == [2]
+    assert (await start(manager, "say")).id == 4
+    assert (await manager.rebuild(hosts=HOST)).errors == ()
+    assert (await manager.compact(hosts=HOST)).errors == ()
+
+
+async def test_a_start_is_idempotent(runner: MemoryRunner, manager: JobManager) -> None:
+    job = await start(manager, "say")
+    assert [event["id"] for event in runner.events] == [job.id]
+
+
+def test_it_performs_every_operation() -> None:
+    assert {name.removeprefix("do_") for name in dir(MemoryRunner) if name.startswith("do_")} == OPERATIONS
