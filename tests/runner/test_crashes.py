@@ -301,20 +301,27 @@ def test_a_rebuild_that_dies_at_any_step_can_be_repeated(host: Host) -> None:
         assert next_id(host) == 3, where
 
 
-_NOT_ITS_OWN = ("wait", "sleep", "exec >", "trap 'kill", "rj_sleep", 'exec sh "$0" expire')
-
-
-def supervisor_variants() -> Iterator[tuple[str, bytes]]:
-    """The runner, whose supervisor dies behind one of its steps (not the watcher of its time limit)."""
+def section(name: str) -> Iterator[int]:
+    """The lines of a section of the runner behind which another command may stand."""
     script = RUNNER.script.decode().split("\n")
-    first = next(number for number, line in enumerate(script) if "= record ]" in line)
-    last = next(number for number in range(first, len(script)) if script[number] == "fi")
+    first = next(number for number, line in enumerate(script) if f"= {name} ]" in line)
+    last = next(number for number in range(first, len(script)) if script[number] in ("fi", '\t. "$rj_job/spec"'))
     for number in range(first, last):
         text, following = script[number].strip(), script[number + 1].strip()
         step = text and not _HEADS.match(text) and not text.endswith(("then", "do", "(", "&"))
-        if (step or text.startswith("if [")) and not text.startswith(_NOT_ITS_OWN) and not following.startswith(")"):
-            death = [*script[: number + 1], "kill -KILL $$", *script[number + 1 :]]
-            yield f"{number + 1}: {text}", "\n".join(death).encode()
+        if (step or text.startswith("if [")) and not following.startswith(")"):
+            yield number
+
+
+def supervisor_variants() -> Iterator[tuple[str, bytes]]:
+    """The runner whose supervisor dies: before its command begins, with it or alone, and when it has ended."""
+    script = RUNNER.script.decode().split("\n")
+    deaths = {"become": ['kill -KILL "$7" $$', 'kill -KILL "$7"'], "record": ["kill -KILL $$"]}
+    for name, words in deaths.items():
+        for number in section(name):
+            for word in words:
+                variant = "\n".join([*script[: number + 1], word, *script[number + 1 :]]).encode()
+                yield f"{number + 1}: {script[number].strip()}: {word}", variant
 
 
 def final(host: Host, uuid: str) -> Verdict:

@@ -107,8 +107,6 @@ if [ "${1-}" = record ]; then
 	trap : HUP INT TERM
 	umask 077
 	rj_job=$2 rj_status=$3
-	# A watcher that is at work must finish it.
-	[ "${4:-0}" = 0 ] || [ -e "$rj_job/expired" ] || kill "$4" 2>/dev/null
 	rj_pid='' rj_begin=''
 	{ IFS=' ' read -r rj_pid rj_begin rj_rest <"$rj_job/identity"; } 2>/dev/null
 	rj_proc $$
@@ -129,13 +127,17 @@ if [ "${1-}" = record ]; then
 		[ "$rj_tries" -lt 60 ] && [ -d "$rj_job" ] || exit 1
 		sleep 1
 	done
+	# A watcher that is at work must finish it.  One that does not listen yet will see the record.
+	[ "${4:-0}" = 0 ] || [ -e "$rj_job/expired" ] || kill "$4" 2>/dev/null
 	exec sh "$0" ended "$rj_job" >/dev/null
 fi
 
 if [ "${1-}" = watch ]; then
 	# watch JOB: end the job when its time is up.
-	# Nobody waits for this: end the sleep with the watcher.
-	trap 'kill "$!" 2>/dev/null; exit' TERM
+	# Nobody waits for this: end the sleep with the watcher.  Not by TERM: a child that has not become sleep yet would
+	# note that, as a shell does, and forget it.
+	trap 'kill -KILL "$!" 2>/dev/null; exit' TERM
+	[ ! -e "$2/exit" ] || exit
 	IFS= read -r rj_limit <"$2/limit"
 	sleep "$rj_limit" &
 	wait "$!" && exec sh "$0" expire "$2"

@@ -11,7 +11,8 @@ rj_watch_client() {
 	rj_watcher=$!
 	exec 3<&-
 	rj_tails=''
-	trap 'kill "$rj_watcher" $rj_tails 2>/dev/null; exit 1' TERM HUP INT PIPE
+	# KILL, for a child that has not become tail yet would note TERM, as a shell does, and forget it.
+	trap '{ kill "$rj_watcher"; kill -KILL $rj_tails $!; } 2>/dev/null; exit 1' TERM HUP INT PIPE
 }
 
 # Whether job $1 has ended, one way or another.  Looks for life only every twentieth time.
@@ -45,9 +46,7 @@ rj_op_follow() {
 			rj_round=$((rj_round + 1))
 		done
 		# shellcheck disable=SC2086
-		kill $rj_tails 2>/dev/null
-		# shellcheck disable=SC2086
-		wait $rj_tails 2>/dev/null
+		{ kill -KILL $rj_tails; wait $rj_tails; } 2>/dev/null
 		rj_tails=''
 		;;
 	*)
