@@ -3,20 +3,16 @@
 import asyncio
 import contextlib
 import os
-import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, create_subprocess_exec
+from asyncio.subprocess import DEVNULL, PIPE, create_subprocess_exec
 from collections.abc import Sequence
+from functools import partial
 
-from rjob import errors
+from rjob.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, HostKeyRejected, TimedOut, UsageError
 from rjob.hookspecs import hookimpl
 from rjob.transports.base import CHUNK, Chunk, Connection, Process, Stream, Transport, command_line
 
-_COMPLAINTS = {  # what may be in the last line that ssh says when it cannot log in, and which error that is
-    "Host key verification failed": errors.HostKeyRejected,
-    "Permission denied": errors.AuthenticationFailed,
-    "Too many authentication failures": errors.AuthenticationFailed,
-    "timed out": errors.TimedOut,
-}
+# What may be in the last line that ssh says when it cannot log in, and which error that is.
+_COMPLAINTS = {"verification failed": HostKeyRejected, "denied": AuthenticationFailed, "timed out": TimedOut}
 
 
 class OpenSSHTransport(Transport):
@@ -27,41 +23,46 @@ class OpenSSHTransport(Transport):
     async def connect(self) -> Connection:
         """Log in once, so that a host out of reach is found out here.  The commands share what this opens."""
         if not self.target.host:
-            raise errors.UsageError(f"no host in {self.target.name!r}", hint="write openssh://[user@]host[:port]")
+            raise UsageError(f"no host in {self.target.name!r}", hint="write openssh://[user@]host[:port]")
         get = self.settings.get
         options = {"-l": self.target.user or get("user"), "-p": self.target.port or get("port")}
         options |= {"-F": get("ssh_config"), "-i": get("identity_file"), "-oUserKnownHostsFile=": get("known_hosts")}
         options |= {"-oHostName=": get("hostname"), "-oConnectTimeout=": round(get("connect_timeout", 15)) or 1}
         options |= {"-oBatchMode=": "no" if os.isatty(0) else "yes"}  # without a terminal, there is nobody to be asked
-        words = [f"{option}{value}" for option, value in options.items() if value]
-        words += ["-T", "-a", "-x", "-oLogLevel=ERROR", "-oRemoteCommand=none"]
-        connection = _Connection(["ssh", *words], self.target.host, self.target.name)
+        words = ["-T", "-a", "-x", "-oLogLevel=ERROR", "-oRemoteCommand=none"]
+        words += [f"{option}{value}" for option, value in options.items() if value]
+        connection = _Connection(["ssh", *words], self.target.host, self.target.name, 5 + get("connect_timeout", 15))
         if b"\ncontrolpath " not in (await connection.ask("-G"))[1]:  # else it is the user's own to rule
             folder = f"{os.environ.get('XDG_RUNTIME_DIR') or '/tmp'}/rjob-ssh-{os.getuid()}"  # noqa: S108  (see below)
             os.makedirs(folder, mode=0o700, exist_ok=True)
-            found = os.lstat(folder)
-            if (found.st_mode, found.st_uid) != (0o040700, os.getuid()):  # a folder, no link, for this user alone
-                raise errors.ConnectFailed(f"{folder} is not a folder of yours alone", host=self.target.name)
+            if (found := os.lstat(folder)).st_mode != 0o040700 or found.st_uid != os.getuid():  # a folder, no link
+                raise ConnectFailed(f"{folder} is not a folder of yours alone", host=self.target.name)
             connection.ssh += [f"-oControlPath={folder}/%C", "-oControlPersist=60"]
-        status, said = await connection.ask("-oControlMaster=auto")
-        if status == 255:
-            last = said.decode(errors="replace").strip().rpartition("\n")[2].rstrip(".")
-            kind = next((kind for words, kind in _COMPLAINTS.items() if words in last), errors.ConnectFailed)
+        if (told := await connection.ask("-oControlMaster=auto"))[0] == 255:
+            last = told[1].decode(errors="replace").strip().rpartition("\n")[2].rstrip(".")
+            failed = partial(ConnectFailed, transient="resolve" not in last)
+            kind = next((kind for words, kind in _COMPLAINTS.items() if words in last), failed)
             raise kind(last or "ssh does not say why", hint="does ssh reach it by itself?", host=self.target.name)
         return connection
 
 
 class _Connection(Connection):  # one ssh process for each command; they share a ControlMaster in the background
-    def __init__(self, ssh: list[str], host: str, name: str) -> None:
-        self.ssh, self.host, self.name = ssh, host, name
+    def __init__(self, ssh: list[str], host: str, name: str, patience: float) -> None:
+        self.ssh, self.host, self.name, self.patience = ssh, host, name, patience
         self.processes: set[_Process] = set()
 
     async def ask(self, *options: str) -> tuple[int, bytes]:
-        """The status of a short call, and what it says: to a file, for a master that goes on must hold no pipe open."""
-        with tempfile.TemporaryFile() as file:
+        """The status of a short call, and what it says before it ends: a master that goes on keeps the pipe open."""
+        readable, writable = os.pipe()
+        with os.fdopen(readable, "rb", 0) as end, os.fdopen(writable, "wb") as other:
+            os.set_blocking(readable, False)
             words = [*self.ssh, *options, "--", self.host, "true"]
-            child = await create_subprocess_exec(*words, stdin=DEVNULL, stdout=file, stderr=STDOUT)
-            return await child.wait(), os.pread(file.fileno(), CHUNK, 0)
+            child = await create_subprocess_exec(*words, stdin=DEVNULL, stdout=other, stderr=other)
+            try:
+                return await asyncio.wait_for(child.wait(), self.patience), end.read(CHUNK) or b""
+            except TimeoutError:
+                child.kill()
+                return 255, b"timed out"
 
     async def run(self, argv: Sequence[str]) -> Process:
         words = [*self.ssh, "-oControlMaster=no", "--", self.host, command_line(argv)]
@@ -99,10 +100,9 @@ class _Process(Process):  # what one ssh process makes of its command
         return None
 
     async def wait(self) -> int | None:
-        status = await self._child.wait()
         # 255 is ssh's own; but while the master stands, it is the command's status, or stands for a signal.
-        if status < 0 or (status == 255 and (await self._connection.ask("-Ocheck"))[0]):
-            raise errors.ConnectionLost("the connection broke", hint="try again", host=self._connection.name)
+        if (status := await self._child.wait()) < 0 or (status == 255 and (await self._connection.ask("-Ocheck"))[0]):
+            raise ConnectionLost("the connection broke", hint="try again", host=self._connection.name)
         return status
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rjob.errors import ConfigError, ConnectionLost, ProtocolError, RjobError, TransportError
+from rjob.errors import ConfigError, ConnectFailed, ConnectionLost, ProtocolError, RjobError, TransportError
 from rjob.runner.facts import Facts
 from rjob.runner.protocol import Absent, Line, Reply, new_marker, posix_runner, request
 
@@ -148,8 +148,18 @@ class Owner:
 
     async def connect(self) -> Connection:
         """The open connection, opened when first asked for."""
-        if self._connection is None:
-            self._connection = await self._transport.connect()
+        attempts = int(self._settings.get("retries", 0)) + 1
+        while self._connection is None:
+            attempts -= 1
+            try:
+                self._connection = await self._transport.connect()
+            except ConnectFailed as error:
+                # Nothing was asked for yet, so trying again is harmless; at random, so that a crowd of clients spreads.
+                if not error.transient or attempts <= 0:
+                    raise
+                import asyncio
+
+                await asyncio.sleep(random.uniform(0.1, 0.4))  # noqa: S311
         return self._connection
 
     async def close(self) -> None:

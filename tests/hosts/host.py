@@ -55,9 +55,7 @@ class Host:
         env = {"HOME": str(self.home), "RJOB_MACHINE": self.machine, "PATH": path}
         # The server takes the first line of a kind: this one may hold quotes.
         words = " ".join(json.dumps(f"{key}={value}") for key, value in env.items())
-        self.server = Sshd(
-            env=env, shell=shell, lines=[*lines, f"SetEnv {words}"], folder=root / f"sshd-of-{name}"
-        )
+        self.server = Sshd(env=env, shell=shell, lines=[*lines, f"SetEnv {words}"], folder=root / f"sshd-of-{name}")
 
     @property
     def rjob_home(self) -> Path:
@@ -266,7 +264,7 @@ def whole_life(rjob: World, host: Host) -> None:
     assert rjob("wait", exact)
     assert rjob("receive", exact).text == "|".join(words) + "|"
     long = rjob.start(*at, "sh", "-c", "echo ready; sleep 300 & wait")
-    wait_until(lambda: (host.folder(long) / "out").read_text(), what="the job's beginning")
+    wait_until((host.folder(long) / "out").read_text, what="the job's beginning")
     jobs = {job["ref"]: job for job in rjob("get", *at, "--json").json["jobs"]}
     assert {ref: job["state"] for ref, job in jobs.items()} == {ref: "Failed", exact: "Completed", long: "Running"}
     rjob("stop", long)

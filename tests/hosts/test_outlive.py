@@ -51,7 +51,7 @@ def test_a_job_outlives_its_client_its_session_and_the_server(rjob: World, gpu: 
     assert "gpu" in rjob("get", ref, status=1).errors
     with gate.open("w") as file:
         file.write("still here\n")
-    wait_until(lambda: (gpu.folder(ref) / "exit").exists(), what="the end of the job")
+    wait_until((gpu.folder(ref) / "exit").exists, what="the end of the job")
     gpu.server.start()
     job = rjob.job(ref)
     assert (job["state"], job["exit_code"]) == ("Failed", 5)
@@ -146,7 +146,7 @@ def _viewing(rjob: World, gpu: Host, verb: list[str], ref: str, before: set[int]
 @pytest.mark.parametrize("verb", [["receive", "-f"], ["wait"]], ids=["follow", "wait"])
 def test_nothing_of_a_killed_viewer_stays_on_the_host(rjob: World, gpu: Host, verb: list[str]) -> None:
     ref = rjob.start(*AT, "sleep", "60")
-    wait_until(lambda: (gpu.folder(ref) / "main").exists())
+    wait_until((gpu.folder(ref) / "main").exists)
     before = set(gpu.processes())
     client = _viewing(rjob, gpu, verb, ref, before)
     client.send_signal(signal.SIGKILL)

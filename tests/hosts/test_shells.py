@@ -20,7 +20,7 @@ AT = ("-H", "gpu")
 both = pytest.mark.parametrize("transport", TRANSPORTS)
 NOISE = "echo noise on stdout; echo noise on stderr >&2"
 CSH_NOISE = 'echo noise on stdout; sh -c "echo noise on stderr >&2"'
-LOGIN_SHELLS = [("bash",), ("fish",), ("tcsh",), ("dash",), ("busybox", "sh"), ("yash",), ("mksh",)]
+LOGIN_SHELLS = [("bash",), ("fish",), ("tcsh",), ("dash",), ("busybox", "sh")]
 SH = ["dash", "bash", "busybox", "mksh", "ksh", "yash"]
 
 
@@ -56,7 +56,7 @@ def test_login_shells_that_talk(rjob: World, hosts: Hosts, shell: tuple[str, ...
     need(shell[0])
     host = hosts.add("gpu", transport, shell=shell)
     make_noise(host.home)
-    command = ["ssh", "-F", host.server.ssh_config, "private", "true"]
+    command = ["ssh", "-F", str(host.server.ssh_config), "private", "true"]
     assert b"noise on stdout" in subprocess.run(command, check=True, capture_output=True).stdout
     whole_life(rjob, host)
 
@@ -89,17 +89,15 @@ def test_whatever_sh_is(rjob: World, hosts: Hosts, program: str) -> None:
     (folder / "sh").symlink_to(need(program))
     host = hosts.add("gpu", shell=("bash",), path=f"{folder}:{SYSTEM_PATH}")
     whole_life(rjob, host)
-    ref = rjob.start(*AT, "--secret", "S", "--stdin", "-", "-c", 'cat; echo "$S"; kill -9 $$', input=b"in ", env={"S": "a\nb%"})
+    ref = rjob.start(
+        *AT, "--secret", "S", "--stdin", "-", "-c", 'cat; echo "$S"; kill -9 $$', input=b"in ", env={"S": "a\nb%"}
+    )
     assert rjob("wait", ref, status=137)
     assert rjob("receive", ref).text == "in a\nb%\n"
     limited = rjob.start(*AT, "--time-limit", "1", "sleep", "60")
     assert rjob("wait", limited, status=143)
-    again = rjob("retry", "-q", limited).text.strip()
-    client = rjob.popen("receive", "-f", again)
-    assert client.wait(30) == 143
-    client.communicate()
     rjob("registry", "rebuild", *AT)
-    assert [job["state"] for job in rjob("get", *AT, "--json").json["jobs"]] == ["Failed"] * 3
+    assert [job["state"] for job in rjob("get", *AT, "--json").json["jobs"]] == ["Failed"] * 2
 
 
 def test_two_machines_with_one_home(rjob: World, hosts: Hosts) -> None:
@@ -161,7 +159,7 @@ def test_a_home_that_cannot_be_written_to(rjob: World, hosts: Hosts) -> None:
 
 @both
 def test_a_home_with_an_odd_name(rjob: World, hosts: Hosts, transport: str) -> None:
-    odd = rjob.root / "a  b'c \"d\" $e;f&\\g*é"
+    odd = rjob.root / 'a  b\'c "d" $e;f&\\g*é'
     whole_life(rjob, hosts.add("gpu", transport, home=odd))
 
 
@@ -208,7 +206,7 @@ def test_without_proc(rjob: World, hosts: Hosts) -> None:
     done = rjob("receive", "-f", ref, status=7)
     assert (done.out, done.err) == (b"out\n", b"err\n")
     long = rjob.start(*AT, "sh", "-c", "echo ready; sleep 300 & wait")
-    wait_until(lambda: (host.folder(long) / "out").read_text(), what="the job's beginning")
+    wait_until((host.folder(long) / "out").read_text, what="the job's beginning")
     assert rjob.job(long)["state"] == "Running"
     rjob("stop", long)
     assert rjob.job(long)["state"] == "Stopped"
@@ -223,10 +221,10 @@ def test_a_cache_that_somebody_clears(rjob: World, gpu: Host) -> None:
     os.mkfifo(gpu.home / "gate")
     ref = rjob.start(*AT, "-c", "echo hello; read x <gate; exit 3")
     limited = rjob.start(*AT, "--time-limit", "3", "sleep", "60")
-    wait_until(lambda: (gpu.folder(ref) / "out").read_text(), what="the job's beginning")
+    wait_until((gpu.folder(ref) / "out").read_text, what="the job's beginning")
     shutil.rmtree(gpu.rjob_home / "runner")
     (gpu.home / "gate").write_text("go\n")
-    wait_until(lambda: (gpu.folder(ref) / "exit").exists(), what="the end of the job")
+    wait_until((gpu.folder(ref) / "exit").exists, what="the end of the job")
     # Now the end of the job cannot be told to the registry by itself.
     assert rjob("wait", ref, status=3)
     shutil.rmtree(gpu.rjob_home / "runner")

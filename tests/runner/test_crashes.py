@@ -185,10 +185,16 @@ class Sabotage:
         self.script = script
 
     def __enter__(self) -> None:
-        self.host.script.write_bytes(self.script)
+        self._put(self.script)
 
     def __exit__(self, *_: object) -> None:
-        self.host.script.write_bytes(RUNNER.script)
+        self._put(RUNNER.script)
+
+    def _put(self, script: bytes) -> None:
+        # Renamed, as the installer does: somebody may be reading the other one.
+        new = self.host.script.with_name("new")
+        new.write_bytes(script)
+        new.replace(self.host.script)
 
 
 def kept_promises(host: Host, where: str) -> None:

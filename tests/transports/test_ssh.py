@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
+from rjob.core.owner import Owner
 from rjob.errors import (
     AuthenticationFailed,
     ConfigError,
@@ -276,16 +277,18 @@ async def test_a_refused_port() -> None:
         await SSHTransport(Target.parse(f"ssh://127.0.0.1:{port}", name="gpu"), {}).connect()
     assert raised.value.hint == f"is sshd running on 127.0.0.1:{port}?"
     assert raised.value.transient
-    assert 0.3 < time.monotonic() - began < 5
+    assert time.monotonic() - began < 5
 
 
 async def test_a_host_that_comes_up_while_it_is_retried(tmp_path: Path) -> None:
     server = Sshd(folder=tmp_path / "sshd").start()
     server.stop()
-    connecting = asyncio.create_task(says(host(server, retries=8), "echo", "in"))
+    owner = Owner("gpu", host(server), {"retries": 20}, "")
+    connecting = asyncio.create_task(owner.connect())
     await asyncio.sleep(0)
     with server:
-        assert await connecting == b"in\n"
+        await connecting
+        await owner.close()
 
 
 async def test_a_name_that_does_not_resolve() -> None:
@@ -316,7 +319,7 @@ async def test_a_server_that_hangs_up_is_asked_again() -> None:
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         target = Target.parse(f"ssh://127.0.0.1:{server.sockets[0].getsockname()[1]}", name="gpu")
         with pytest.raises(ConnectFailed, match="hung up during the handshake") as raised:
-            await SSHTransport(target, {"retries": 2}).connect()
+            await Owner("gpu", SSHTransport(target, {}), {"retries": 2}, "").connect()
     assert raised.value.transient
     assert calls == 3
 
@@ -536,7 +539,7 @@ def test_a_broken_configuration(tmp_path: Path, config: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"port": "22"}, {"user": 3}, {"connect_timeout": "1"}, {"retries": -1}, {"port": True}]
+    "settings", [{"port": "22"}, {"user": 3}, {"connect_timeout": "1"}, {"port": True}]
 )
 def test_unusable_settings(tmp_path: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

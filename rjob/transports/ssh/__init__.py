@@ -21,7 +21,7 @@ class SSHTransport(Transport):
     """Hosts reached by SSH, with the user's own ``~/.ssh/config``, keys, agent and ``known_hosts``.
 
     Settings: ``user``, ``port``, ``hostname``, ``identity_file``, ``known_hosts`` and ``ssh_config`` (paths),
-    ``connect_timeout`` and ``keepalive`` (seconds), ``retries`` (further attempts after a transient failure).
+    ``connect_timeout`` and ``keepalive`` (seconds).
     """
 
     scheme = "ssh"

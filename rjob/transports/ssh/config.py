@@ -118,7 +118,6 @@ class HostSettings:
         connect_timeout: Seconds that connecting to this one host may take.
         keepalive: Seconds of silence after which the host is asked whether it is still there.
         keepalive_count: Unanswered questions after which the connection is given up.
-        retries: Further attempts after a transient failure.
         settings: The settings that this was made from.
     """
 
@@ -139,7 +138,6 @@ class HostSettings:
     connect_timeout: float
     keepalive: float
     keepalive_count: int
-    retries: int
     settings: Mapping[str, Any]
 
     @property
@@ -225,7 +223,6 @@ def _merge(
         connect_timeout=_seconds(settings, "connect_timeout", cast("float", get("ConnectTimeout", 15))),
         keepalive=_seconds(settings, "keepalive", cast("float", get("ServerAliveInterval", 15))),
         keepalive_count=cast("int", get("ServerAliveCountMax", 3)),
-        retries=_whole(settings, "retries", 3) or 0,
         settings=settings,
     )
 

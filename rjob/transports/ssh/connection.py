@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import asyncssh
 
-from rjob.errors import AuthenticationFailed, ConfigError, ConnectFailed
+from rjob.errors import AuthenticationFailed, ConfigError
 from rjob.transports.base import CHUNK, Chunk, Connection, Process, command_line
 from rjob.transports.ssh.config import HostSettings
 from rjob.transports.ssh.errors import while_connecting, while_in_use, while_starting
@@ -39,7 +39,7 @@ _GOODBYE = 2.0
 
 
 async def open_connection(target: Target, settings: Mapping[str, Any]) -> SSHConnection:
-    """Log in to a host, through its jump hosts, again after failures that may pass.
+    """Log in to a host, through its jump hosts.
 
     Args:
         target: The machine; it has a host.
@@ -51,15 +51,7 @@ async def open_connection(target: Target, settings: Mapping[str, Any]) -> SSHCon
     """
     # In a thread: the configuration may run commands (Match exec) and lie on a slow disk.
     route = await asyncio.to_thread(lambda: HostSettings.of(target, settings).route())
-    host = route[-1]
-    for attempt in range(host.retries + 1):
-        try:
-            return SSHConnection(host, await _log_in_along(route))
-        except ConnectFailed as error:
-            if not error.transient or attempt == host.retries:
-                raise
-        await _pause(attempt)
-    raise AssertionError("unreachable")
+    return SSHConnection(route[-1], await _log_in_along(route))
 
 
 async def _pause(attempt: int) -> None:
