@@ -319,12 +319,20 @@ def section(name: str) -> Iterator[int]:
             yield number
 
 
+def recording() -> list[int]:
+    """The lines of the supervisor's text behind which it can die once its command has ended."""
+    script = RUNNER.script.decode().split("\n")
+    first = next(number for number, line in enumerate(script) if line.startswith('set -- "$1" "$?"'))
+    last = next(number for number in range(first, len(script)) if script[number].startswith("exec sh "))
+    return [number for number in range(first, last) if not script[number].startswith(("until", "\t"))]
+
+
 def supervisor_variants() -> Iterator[tuple[str, bytes]]:
     """The runner whose supervisor dies: before its command begins, with it or alone, and when it has ended."""
     script = RUNNER.script.decode().split("\n")
-    deaths = {"become": ['kill -KILL "$7" $$', 'kill -KILL "$7"'], "record": ["kill -KILL $$"]}
-    for name, words in deaths.items():
-        for number in section(name):
+    deaths = [(section("become"), ['kill -KILL "$8" $$', 'kill -KILL "$8"']), (recording(), ["kill -KILL $$"])]
+    for numbers, words in deaths:
+        for number in numbers:
             for word in words:
                 variant = "\n".join([*script[: number + 1], word, *script[number + 1 :]]).encode()
                 yield f"{number + 1}: {script[number].strip()}: {word}", variant
@@ -359,7 +367,7 @@ def test_a_supervisor_that_dies_at_any_step_never_runs_a_job_twice(host: Host) -
 def test_an_end_that_nobody_journalled_is_journalled_later(host: Host) -> None:
     launch = counting(host)
     host.install()
-    late = RUNNER.script.replace(b'exec sh "$0" ended "$rj_job" >/dev/null', b"kill -KILL $$")
+    late = RUNNER.script.replace(b'exec sh "$0" ended "$1"', b"kill -KILL $$")
     assert late != RUNNER.script
     with Sabotage(host, late):
         send(host, launch_bytes(host, launch))

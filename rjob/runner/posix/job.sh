@@ -3,12 +3,12 @@
 #
 # Run as
 #   . FILE MARKER              by the bootstrap: serve one request from stdin, reply on stdout
-#   sh FILE become|record|watch|ended|expire JOB ...  the life of one job
+#   sh FILE become|watch|ended|expire JOB ...  the life of one job
 #   sh FILE host get|tail|stop ...                    for people on the machine
 #
 # Every name begins with rj_, so that no variable of the caller's environment, which the job inherits, is touched.
 # A shell reads a script command by command: what comes first here never parses the rest.  What stays for the life of a
-# job, the supervisor, is a single line (rj_supervisor in start.sh), for that is what every running job costs in memory.
+# job, the supervisor, is a text of its own (in start.sh): it needs no file, and little memory.
 
 # Facts of process $1: rj_state, rj_start (when it began, in whatever unit the system has), rj_sid.  Fails if there is none.
 rj_proc() {
@@ -43,13 +43,13 @@ rj_read_boot() {
 }
 
 if [ "${1-}" = become ]; then
-	# become JOB UMASK RUNG TOOL BEGIN SUPERVISOR: turn this process into the job's command, the leader of a session.
+	# become JOB UMASK RUNG TOOL BEGIN TOKEN SUPERVISOR: turn this process into the job's command, a session's leader.
 	rj_job=$2 rj_umask=$3 rj_rung=$4 rj_tool=$5
-	rj_proc "$7" || exit 0
+	rj_proc "$8" || exit 0
 	rj_read_boot
 	# The claim, for the supervisor: whoever creates the file runs the job.  It is complete or absent but for an instant.
 	set -C
-	{ printf '%s\n' "$7 ${rj_start:--} $rj_boot $4 $6" >"$rj_job/identity"; } 2>/dev/null || exit 0
+	{ printf '%s\n' "$8 ${rj_start:--} $rj_boot $4 $6 $7" >"$rj_job/identity"; } 2>/dev/null || exit 0
 	set +C
 	rj_proc $$
 	RJOB_INSTANCE=${rj_job##*/}
@@ -102,36 +102,6 @@ except OSError as error:
 	exit 126
 fi
 
-if [ "${1-}" = record ]; then
-	# record JOB STATUS WATCHER: the supervisor, after its command has ended.
-	trap : HUP INT TERM
-	umask 077
-	rj_job=$2 rj_status=$3
-	rj_pid='' rj_begin=''
-	{ IFS=' ' read -r rj_pid rj_begin rj_rest <"$rj_job/identity"; } 2>/dev/null
-	rj_proc $$
-	# Another one has claimed the run: its end is not this one's to tell.
-	[ "$rj_pid $rj_begin" = "$$ ${rj_start:--}" ] || exit 0
-	# 128+n cannot be told from a command's own status, but ksh93 and yash know better.
-	rj_signal=-
-	if [ "$rj_status" -gt 384 ]; then
-		rj_signal=$((rj_status - 384)) rj_status=$((rj_status - 256))
-	elif [ "$rj_status" -gt 256 ]; then
-		rj_signal=$((rj_status - 256)) rj_status=$((rj_status - 128))
-	fi
-	rj_record=$(printf '%-63s' "1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)")
-	# The file's blocks were taken when the job was made, so a full disk cannot keep the truth out, nor half of it in.
-	rj_tries=0
-	until { printf '%s\n' "$rj_record" 1<>"$rj_job/exit.new" && mv -f "$rj_job/exit.new" "$rj_job/exit"; } 2>/dev/null; do
-		rj_tries=$((rj_tries + 1))
-		[ "$rj_tries" -lt 60 ] && [ -d "$rj_job" ] || exit 1
-		sleep 1
-	done
-	# A watcher that is at work must finish it.  One that does not listen yet will see the record.
-	[ "${4:-0}" = 0 ] || [ -e "$rj_job/expired" ] || kill "$4" 2>/dev/null
-	exec sh "$0" ended "$rj_job" >/dev/null
-fi
-
 if [ "${1-}" = watch ]; then
 	# watch JOB: end the job when its time is up.
 	# Nobody waits for this: end the sleep with the watcher.  Not by TERM: a child that has not become sleep yet would
@@ -139,7 +109,7 @@ if [ "${1-}" = watch ]; then
 	trap 'kill -KILL "$!" 2>/dev/null; exit' TERM
 	[ ! -e "$2/exit" ] || exit
 	IFS= read -r rj_limit <"$2/limit"
-	sleep "$rj_limit" &
+	exec sleep "$rj_limit" &
 	wait "$!" && exec sh "$0" expire "$2"
 	exit
 fi

@@ -160,10 +160,31 @@ rj_pick_rung() {
 	rj_rung=none rj_tool=-
 }
 
-# The supervisor: waits for the command, then turns into what records its end.  It catches signals with a handler, for
-# what it ignored the command would inherit.
-rj_supervisor='trap : HUP INT TERM; cd /; if [ -s "$1/limit" ]; then (exec sh "$0" watch "$1") </dev/null >/dev/null 2>&1 & fi
-sh "$0" become "$@" "$$"; exec sh "$0" record "$1" "$?" "$!" </dev/null >/dev/null 2>&1'
+# The supervisor, JOB UMASK RUNG TOOL BEGIN TOKEN: waits for the command and records its end.
+# It catches signals with a handler, for what it ignored the command would inherit.
+# The identity names who claimed the run: another one's end is not this one's to tell.
+# 128+n cannot be told from a command's own status, but ksh93 (256+n) and yash (384+n) know better.
+# The record's blocks were taken at commit, so a full disk can neither keep the truth out nor let half of it in.
+# A watcher that is at work must finish it; one that does not listen yet will see the record.
+rj_supervisor='trap : HUP INT TERM
+cd /
+if [ -s "$1/limit" ]; then exec sh "$0" watch "$1" </dev/null >/dev/null 2>&1 & fi
+sh "$0" become "$@" "$$"
+set -- "$1" "$?" "$6" "${!-}"
+exec </dev/null >/dev/null 2>&1
+rj_pid= rj_token= rj_signal=- rj_status=$2 rj_tries=0
+IFS=" " read -r rj_pid rj_1 rj_2 rj_3 rj_4 rj_token <"$1/identity"
+[ "$rj_pid $rj_token" = "$$ $3" ] || { [ "${4:-0}" = 0 ] || kill "$4"; exit; }
+[ "$2" -le 256 ] || rj_signal=$(($2 - 256)) rj_status=$(($2 - 128))
+[ "$2" -le 384 ] || rj_signal=$(($2 - 384)) rj_status=$(($2 - 256))
+set -- "$1" "1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)" "" "$4"
+until printf "%-63s\n" "$2" 1<>"$1/exit.new" && mv -f "$1/exit.new" "$1/exit"; do
+	rj_tries=$((rj_tries + 1))
+	[ "$rj_tries" -lt 60 ] && [ -d "$1" ] || exit 1
+	sleep 1
+done
+[ "${4:-0}" = 0 ] || [ -e "$1/expired" ] || kill "$4"
+exec sh "$0" ended "$1"'
 
 # Start the supervisor of job $1, unless there was one, and wait until the command is about to run.
 rj_launch() {
@@ -177,7 +198,7 @@ rj_launch() {
 		unset RJOB_INSTANCE RJOB_ID
 		RJOB_SUPERVISES=$1
 		export RJOB_SUPERVISES
-		set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_rung" "$rj_tool" "$rj_now"
+		set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_rung" "$rj_tool" "$rj_now" "$rj_marker"
 		exec </dev/null 2>/dev/null
 		case $rj_rung in
 		# The first one leads a session, so the second one forks and returns: unlike "&", that leaves SIGINT alone.

@@ -37,9 +37,10 @@ rj_op_follow() {
 	printf '%s stream\n' "$rj_marker" >&2
 	case $(tail --version 2>/dev/null; uname) in
 	*GNU* | *Darwin* | *BSD*)
-		tail -c "+$((rj_at + 1))" -f out &
+		# exec, for not every shell runs a background command in the process that it names.
+		exec tail -c "+$((rj_at + 1))" -f out &
 		rj_tails=$!
-		tail -c "+$((rj_at_err + 1))" -f err >&2 &
+		exec tail -c "+$((rj_at_err + 1))" -f err >&2 &
 		rj_tails="$rj_tails $!"
 		until rj_over "$rj_uuid" || [ "$rj_round" -ge "$rj_life" ]; do
 			rj_nap 0.1
