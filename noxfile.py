@@ -61,6 +61,7 @@ def imports(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     install(session, "docs")
+    session.run("python", "docs/_tools/command_line.py", "--check")
     session.run(
         "sphinx-build", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs
     )

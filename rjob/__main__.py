@@ -13,9 +13,12 @@ _OBJECTS = 200_000
 def main() -> None:
     """Run the program and leave."""
     gc.set_threshold(_OBJECTS)
-    from rjob.cli.app import main as run
+    try:
+        from rjob.cli.app import main as run
 
-    status = run()
+        status = run()
+    except KeyboardInterrupt:
+        status = 130
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

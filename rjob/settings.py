@@ -49,8 +49,14 @@ KEYS = (
     Key("home", "text", None, _HOSTS, "RJOB_HOME on the host: where its jobs are kept"),
     Key("runner", "posix|windows", None, _HOSTS, "what the host speaks, where the transport does not tell"),
     Key("shell", "text", None, _BOTH, "the shell for -c lines unless --shell is given"),
-    Key("connect_timeout", "duration", 15.0, _BOTH, "how long to wait for a connection"),
-    Key("keepalive", "duration", 15.0, _BOTH, "how often to ask a connection whether it lives; 0: never"),
+    Key(
+        "connect_timeout",
+        "duration",
+        None,
+        _BOTH,
+        "how long to wait for a connection; SSH's own value, else 15 s",
+    ),
+    Key("keepalive", "duration", None, _BOTH, "how often to ask whether a connection lives; 0: never; else as above"),
     Key("retries", "count", 2, _BOTH, "further attempts at a connection that may succeed a moment later"),
 )
 """Every setting, once."""

@@ -18,7 +18,7 @@ RJOB = [sys.executable, "-m", "rjob"]
 """The command, by the interpreter that runs the tests: whatever is installed there is what is tested."""
 
 
-def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> Any:
+def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str = "the condition") -> Any:
     """Wait until a condition holds.
 
     Args:
@@ -91,7 +91,8 @@ class World:
         env = self.env | {key: str(value) for key, value in kwargs.pop("env", {}).items()}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | kwargs
         cwd = streams.pop("cwd", self.root)
-        return subprocess.Popen([*RJOB, *map(os.fspath, args)], env=env, cwd=cwd, **streams)
+        child: subprocess.Popen[bytes] = subprocess.Popen([*RJOB, *map(str, args)], env=env, cwd=cwd, **streams)
+        return child
 
     def __call__(
         self, *args: str | Path, input: bytes = b"", status: int | None = 0, timeout: float = 60, **kwargs: Any
@@ -167,16 +168,30 @@ class World:
             time.sleep(0.02)
 
 
+def _read_all(descriptor: int) -> bytes:
+    """Everything that is left to read."""
+    parts = []
+    while data := os.read(descriptor, 65536):
+        parts.append(data)
+    return b"".join(parts)
+
+
 def processes_with(mark: str) -> list[int]:
-    """The living processes whose environment holds ``mark``, this one left out."""
+    """The living processes whose environment holds ``mark``."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            environment = (entry / "environ").read_bytes().split(b"\0")
-        except (OSError, IndexError):
+            # Not read_bytes: a process that goes while it is read makes the file's own end fail.
+            descriptor = os.open(entry / "environ", os.O_RDONLY)
+        except OSError:
             continue
-        if state not in "ZX" and mark.encode() in environment and int(entry.name) != os.getpid():
+        try:
+            environment = _read_all(descriptor).split(b"\0")
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
+        if mark.encode() in environment and int(entry.name) != os.getpid() and alive(int(entry.name)):
             found.append(int(entry.name))
     return found
 
@@ -184,6 +199,7 @@ def processes_with(mark: str) -> list[int]:
 def alive(pid: int) -> bool:
     """Whether a process lives; a zombie does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return file.read().rpartition(b")")[2].split()[0] not in b"ZX"
     except (OSError, IndexError):
         return False

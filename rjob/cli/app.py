@@ -114,7 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(command.main(words or ["--help"], prog_name="rjob", standalone_mode=False) or 0)
     except typer.TyperException as error:
         context: Any = getattr(error, "ctx", None)
-        path = context.command_path if context else "rjob"
+        verb = next((word for word in words if word in VERBS), None)
+        path = context.command_path if context else f"rjob {verb}" if verb else "rjob"
         return _fail(UsageError(error.format_message().rstrip("."), hint=f"{path} --help"), words)
     except RjobError as error:
         return _fail(error, words)

@@ -59,6 +59,7 @@ def call(
     from rjob.core.loop import run
 
     manager = open_manager()
+    loop = not manager.local_only(jobs, hosts) or loop
 
     async def whole() -> T:
         try:
@@ -66,4 +67,4 @@ def call(
         finally:
             await manager.close()
 
-    return run(whole(), loop=loop or not manager.local_only(jobs, hosts))
+    return run(whole(), loop=loop)

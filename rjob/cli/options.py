@@ -40,7 +40,7 @@ def examples(*lines: str) -> str:
 
 
 _JOB_HELP = "An id, a range 3-7, a name, a glob, an instance id or 'last', each also with @HOST."
-_HOST_HELP = "Whose jobs: a host, a node set web[01-20] or a group @web; '.' is this machine.  Default: RJOB_HOST."
+_HOST_HELP = "Whose jobs: a host, a node set web[01-20] or a group @web; '.' is this machine, the default."
 
 Jobs = Annotated[
     list[str], typer.Argument(metavar="JOB...", show_default=False, help=_JOB_HELP, autocompletion=complete.jobs)

@@ -83,4 +83,6 @@ def _remove(result: Result, hosts: list[str]) -> Result:
     refs = [viewing.address(job, hosts) for job in done]
     removed = call(lambda manager: manager.remove(refs), jobs=refs)
     output.report(removed)
+    for job in removed.jobs:
+        output.note(f"rjob: job {visible(job.ref)} removed")
     return removed

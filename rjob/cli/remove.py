@@ -31,7 +31,7 @@ def prune(
     older_than: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Only those that ended longer ago, such as 30d.")
     ] = None,
-    keep: Annotated[int | None, typer.Option(min=0, metavar="N", help="Leave the newest N.")] = None,
+    keep: Annotated[int | None, typer.Option(min=0, metavar="N", help="Leave the newest N, however old.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which would go.")] = False,
     json: Json = False,
 ) -> int:

@@ -18,7 +18,7 @@ def stop(
     host: Hosts = None,
     signal: Annotated[str, typer.Option(metavar="SIGNAL", help="What to send first.")] = "TERM",
     grace: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="How long to wait before the kill.  Default: 10s.")
+        str | None, typer.Option(metavar="DURATION", help="How long to wait before the kill, 10s by default.")
     ] = None,
     json: Json = False,
 ) -> int:

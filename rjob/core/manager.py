@@ -414,7 +414,11 @@ class JobManager:
         )
 
     def _hosts(self, hosts: Sequence[str]) -> list[str]:
-        return self._config.hosts(list(hosts) or self._config.get("host"))
+        asked = list(hosts) or self._config.get("host")
+        names = self._config.hosts(asked)
+        if not names:
+            raise UsageError(f"no host in {' '.join(asked)}", hint="`rjob hosts` shows the hosts and groups")
+        return names
 
     def _named_owners(self, hosts: Sequence[str]) -> list[Owner]:
         return [self._owner(name) for name in self._hosts(hosts)]

@@ -27,9 +27,7 @@ def once(command: Sequence[str], env: Mapping[str, str]) -> float:
     return time.perf_counter() - begin
 
 
-def ratio(
-    first: Callable[[], float], second: Callable[[], float], *, rounds: int = 21
-) -> tuple[float, float, float]:
+def ratio(first: Callable[[], float], second: Callable[[], float], *, rounds: int = 21) -> tuple[float, float, float]:
     """Time two things in turn.
 
     Args:

@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from rjob.testing.sshd import Sshd
+from bench.bench_tools import once, ratio, rjob_command
 
-from bench_tools import once, ratio, rjob_command
+from rjob.testing.sshd import Sshd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,9 @@ def test_a_cold_verb(rjob: World, host: list[str], tell: Callable[..., None]) ->
     ref = rjob.start("-H", "gpu", "true")
     rjob.ended(ref)
     found = ratio(
-        lambda: once([*rjob_command(), "get", "-H", "gpu"], rjob.env), lambda: once([*host, "true"], rjob.env), rounds=15
+        lambda: once([*rjob_command(), "get", "-H", "gpu"], rjob.env),
+        lambda: once([*host, "true"], rjob.env),
+        rounds=15,
     )
     tell("rjob get -H gpu, cold / ssh gpu true", found, "2.5")
     assert found[0] <= 2.5

@@ -6,9 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
-from bench_tools import BARE, once, ratio, rjob_command
-from owners import write_history
+from bench.bench_tools import BARE, once, ratio, rjob_command
+from bench.owners import write_history
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -119,7 +119,8 @@ def test_a_job_within_a_job_lives_on(rjob: World) -> None:
 
 
 def test_another_signal_first(rjob: World) -> None:
-    code = "import time\nprint('ready', flush=True)\ntry:\n    time.sleep(300)\nexcept KeyboardInterrupt:\n    print('bye')"
+    wait = "print('ready', flush=True)\ntry:\n    time.sleep(300)\nexcept KeyboardInterrupt:\n    print('bye')"
+    code = f"import time\n{wait}"
     ref = rjob.start("python3", "-c", code)
     ready(rjob, ref)
     job = stopped(rjob, ref, "--signal", "INT")
@@ -181,7 +182,8 @@ def test_the_script_for_those_on_the_host(rjob: World) -> None:
     assert "running" in run("get")
     tail = subprocess.Popen([script, "tail", ref], env=rjob.env, stdout=subprocess.PIPE)
     assert tail.stdout is not None
-    wait_until(lambda: b"hello" in tail.stdout.readline())
+    lines = iter(tail.stdout.readline, b"")
+    assert any(b"hello" in line for line in lines)
     tail.kill()
     tail.communicate()
     run("stop", ref)

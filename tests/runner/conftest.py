@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from world import processes_with, wait_until
 
 from rjob.models import JobSpec, State
 from rjob.runner.facts import Facts, JobFacts
@@ -43,53 +44,6 @@ PYTHON = os.path.realpath(sys.executable)
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 MACHINE = "test-machine"
-
-
-def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str = "the condition") -> Any:
-    """Wait until a condition holds; return its first true value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come about within {seconds} s")
-        time.sleep(0.02)
-    return value
-
-
-def alive(pid: int) -> bool:
-    """Whether a process lives; a zombie does not."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            return file.read().rpartition(b")")[2].split()[0] not in b"ZX"
-    except (OSError, IndexError):
-        return False
-
-
-def read_all(descriptor: int) -> bytes:
-    """Everything that is left to read."""
-    parts = []
-    while data := os.read(descriptor, 65536):
-        parts.append(data)
-    return b"".join(parts)
-
-
-def processes_with(mark: str) -> list[int]:
-    """The living processes whose environment holds ``mark``."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            # Not read_bytes: a process that goes while it is read makes the file's own end fail.
-            descriptor = os.open(entry / "environ", os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            environment = read_all(descriptor).split(b"\0")
-        except OSError:
-            continue
-        finally:
-            os.close(descriptor)
-        if mark.encode() in environment and int(entry.name) != os.getpid() and alive(int(entry.name)):
-            found.append(int(entry.name))
-    return found
 
 
 class Answer:

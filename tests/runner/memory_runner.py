@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.runner.memory_talk import Reader, Talk, begin_at, plain
+from runner.memory_talk import Reader, Talk, begin_at, plain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from runner.conftest import RUNNER, Exchange, Host
+from world import processes_with, wait_until
 
 from rjob.errors import OwnerError, RjobError
 from rjob.models import JobSpec, State
 from rjob.runner.launch import Launch, launch_of, start_request
 from rjob.runner.protocol import new_marker, request
-from tests.runner.conftest import RUNNER, Exchange, Host, processes_with, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from runner.conftest import SHELLS, SYSTEM_PATH, Host
+from world import wait_until
 
 from rjob.errors import UsageError
 from rjob.models import JobSpec, State
 from rjob.runner.launch import RECORD_LIMIT, launch_of, retry_of, start_request
-from tests.runner.conftest import SHELLS, SYSTEM_PATH, Host, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

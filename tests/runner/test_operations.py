@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from runner.conftest import PYTHON, SYSTEM_PATH, Host
+from world import alive, processes_with, wait_until
 
 from rjob.models import JobSpec, State
 from rjob.runner.launch import launch_of
 from rjob.runner.protocol import OPERATIONS, Ready
 from rjob.runner.states import derive
-from tests.runner.conftest import PYTHON, SYSTEM_PATH, Host, alive, processes_with, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from runner.conftest import RUNNER, SYSTEM_PATH
 
 from rjob.errors import OwnerError, ProtocolError
 from rjob.runner.protocol import (
@@ -28,7 +29,6 @@ from rjob.runner.protocol import (
     request,
 )
 from rjob.transports.base import command_line
-from tests.runner.conftest import RUNNER, SYSTEM_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from runner.memory_runner import MemoryJob, MemoryRunner
 
 from rjob.config import Config
 from rjob.core.manager import JobManager, Position
@@ -13,7 +14,6 @@ from rjob.models import Job, JobSpec, State
 from rjob.plugins import Plugins
 from rjob.runner.protocol import OPERATIONS
 from rjob.testing.fake import FakeMachine
-from tests.runner.memory_runner import MemoryJob, MemoryRunner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -538,9 +538,7 @@ def test_a_broken_configuration(tmp_path: Path, config: str) -> None:
     assert "\n" not in raised.value.message
 
 
-@pytest.mark.parametrize(
-    "settings", [{"port": "22"}, {"user": 3}, {"connect_timeout": "1"}, {"port": True}]
-)
+@pytest.mark.parametrize("settings", [{"port": "22"}, {"user": 3}, {"connect_timeout": "1"}, {"port": True}])
 def test_unusable_settings(tmp_path: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         settings_of("ssh://g", "", tmp_path, **settings)

@@ -30,7 +30,7 @@ rj_host() {
 	case ${1-}:$rj_uuid in
 	get:*) rj_host_get ;;
 	tail:?*) exec tail -n 20 -f "$rj_owner/jobs/$rj_uuid/out" "$rj_owner/jobs/$rj_uuid/err" ;;
-	stop:?*) rj_op_stop TERM 100 stop "$rj_uuid" ;;
+	stop:?*) rj_op_stop TERM 100 stop "$rj_uuid" | sed "s/$rj_uuid/job $2/" ;;
 	tail: | stop:)
 		echo "rjob: no job ${2:-given}" >&2
 		exit 1

@@ -81,6 +81,7 @@ rj_op_start() {
 		rj_count=$((rj_count - 1))
 	done
 	rj_pick_rung
+	printf 'machine %s %s\n' "$rj_machine" "$rj_host"
 	rj_lock
 	rj_commit
 	rj_published=''

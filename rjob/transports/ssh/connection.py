@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import re
 import shlex
@@ -101,7 +102,8 @@ class _Chain:
                 connection.abort()
         if self.proxy is not None:
             with contextlib.suppress(ProcessLookupError):
-                self.proxy.kill()
+                # Not kill(): before Python 3.13 it reaps the process behind asyncio's back.
+                os.kill(self.proxy.pid, signal.SIGKILL)
             await self.proxy.wait()
 
 
