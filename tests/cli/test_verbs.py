@@ -188,7 +188,9 @@ def test_receive_removes_what_was_delivered(run: Callable[..., Ran], manager: St
     manager.results["remove"] = Result(jobs[:1])
     ran = run("receive", "--rm", "1-3", "4@gpu", "-H", ".")
     assert manager.call("remove")[0] == (["1@.", "4@gpu"],)
-    assert ran.err == "rjob: job 2 has more data: not removed\nrjob: job 3 is Running: not removed\n"
+    assert ran.err == (
+        "rjob: job 2 has more data: not removed\nrjob: job 3 is Running: not removed\nrjob: job 1 removed\n"
+    )
     assert ran.status == 0
 
 

@@ -142,7 +142,7 @@ def test_two_followers_see_everything_and_leave_nothing(rjob: World) -> None:
 
 
 def test_an_abandoned_follower_is_gone_within_five_seconds(rjob: World) -> None:
-    ref = rjob.shell("sleep 60")
+    ref = rjob.start("sleep", "60")
     before = set(rjob.processes())
     child = rjob.popen("receive", "-f", ref)
     wait_until(lambda: any("tail" in _name(pid) for pid in rjob.processes()), what="tail")

@@ -46,13 +46,14 @@ class Host:
         machine: str | None = None,
         shell: Sequence[str] = ("sh",),
         path: str = SYSTEM_PATH,
+        env: Mapping[str, str] | None = None,
         lines: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.home = home or root / f"home-of-{name}"
         self.home.mkdir(parents=True, exist_ok=True)
         self.machine = machine or f"machine-{name}"
-        env = {"HOME": str(self.home), "RJOB_MACHINE": self.machine, "PATH": path}
+        env = {"HOME": str(self.home), "RJOB_MACHINE": self.machine, "PATH": path} | dict(env or {})
         # The server takes the first line of a kind: this one may hold quotes.
         words = " ".join(json.dumps(f"{key}={value}") for key, value in env.items())
         self.server = Sshd(env=env, shell=shell, lines=[*lines, f"SetEnv {words}"], folder=root / f"sshd-of-{name}")

@@ -144,7 +144,9 @@ def test_an_account_without_a_shell(rjob: World, hosts: Hosts, transport: str, p
 @both
 @pytest.mark.parametrize("command", ["yes garbage", "cat /dev/zero", "yes garbage >&2"])
 def test_a_host_that_talks_for_ever(rjob: World, hosts: Hosts, transport: str, command: str) -> None:
-    hosts.add("gpu", transport, lines=[f"ForceCommand exec {command}"])
+    # The programs that openssh asks the host for have so long to end.
+    patience = {"connect_timeout": 2, "retries": 0}
+    hosts.add("gpu", transport, settings=patience, lines=[f"ForceCommand exec {command}"])
     client = rjob.popen("get", *AT)
     peak, begin = 0, time.monotonic()
     while client.poll() is None and time.monotonic() - begin < 10:

@@ -87,7 +87,8 @@ def test_whatever_sh_is(rjob: World, hosts: Hosts, program: str) -> None:
     folder = rjob.root / "first"
     folder.mkdir()
     (folder / "sh").symlink_to(need(program))
-    host = hosts.add("gpu", shell=("bash",), path=f"{folder}:{SYSTEM_PATH}")
+    # yash takes no byte above 127 without a locale that has it.
+    host = hosts.add("gpu", shell=("bash",), path=f"{folder}:{SYSTEM_PATH}", env={"LANG": "C.UTF-8"})
     whole_life(rjob, host)
     ref = rjob.start(
         *AT, "--secret", "S", "--stdin", "-", "-c", 'cat; echo "$S"; kill -9 $$', input=b"in ", env={"S": "a\nb%"}
@@ -98,6 +99,19 @@ def test_whatever_sh_is(rjob: World, hosts: Hosts, program: str) -> None:
     assert rjob("wait", limited, status=143)
     rjob("registry", "rebuild", *AT)
     assert [job["state"] for job in rjob("get", *AT, "--json").json["jobs"]] == ["Failed"] * 2
+
+
+def test_a_shell_that_cannot_read_the_command(rjob: World, hosts: Hosts) -> None:
+    folder = rjob.root / "first"
+    folder.mkdir()
+    (folder / "sh").symlink_to(need("yash"))
+    hosts.add("gpu", shell=("bash",), path=f"{folder}:{SYSTEM_PATH}", env={"LC_ALL": "C"})
+    ref = rjob.start(*AT, "echo", "plain")
+    assert rjob("wait", ref)
+    odd = rjob.start(*AT, "echo", "é")
+    assert rjob("wait", odd, status=None).status != 0
+    # It is not the command that is missing.
+    assert "not found" not in rjob.job(odd)["reason"]
 
 
 def test_two_machines_with_one_home(rjob: World, hosts: Hosts) -> None:
@@ -237,11 +251,14 @@ def test_somebody_elses_runner_is_not_run(rjob: World, gpu: Host) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs to give files away")
     ref = rjob.start(*AT, "true")
+    assert rjob("wait", ref)
+    wait_until(lambda: not gpu.processes(), what="the end of what runs the real one")
     (runner,) = (gpu.rjob_home / "runner").iterdir()
     runner.write_text(f"echo evil >{gpu.home}/evil\n")
     os.chown(runner, 65534, 65534)
     assert rjob("get", "-q", ref).text.split() == [ref]
-    assert rjob("wait", ref)
+    again = rjob.start(*AT, "true")
+    assert rjob("wait", again)
     assert not (gpu.home / "evil").exists()
     assert runner.stat().st_uid == 0
 
