@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rjob.config import Config
     from rjob.core.manager import JobManager
-    from rjob.core.options import Position, Query, ReaderGone, Sink
+    from rjob.core.options import Position, Query
+    from rjob.core.sink import ReaderGone, Sink
     from rjob.errors import RjobError
     from rjob.models import Job, JobSpec, Result, State
 
@@ -30,10 +31,10 @@ _HOMES = {
     "JobSpec": "rjob.models",
     "Position": "rjob.core.options",
     "Query": "rjob.core.options",
-    "ReaderGone": "rjob.core.options",
+    "ReaderGone": "rjob.core.sink",
     "Result": "rjob.models",
     "RjobError": "rjob.errors",
-    "Sink": "rjob.core.options",
+    "Sink": "rjob.core.sink",
     "State": "rjob.models",
 }
 

@@ -225,25 +225,25 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
     return Path("~/.local/state/rjob").expanduser()
 
 
-_WORD = re.compile(
-    rf"(?:(?P<user>[^\s@/:-][^\s@/:]*)@)?(?:(?P<name>{HOST.pattern})|\[(?P<six>[0-9A-Fa-f:.%\w]+)\])"
+_WORD = (
+    rf"(?:(?P<user>[^\s@/:-][^\s@/:]*)@)?(?:(?P<name>{HOST})|\[(?P<six>[0-9A-Fa-f:.%\w]+)\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?")
+_IPV6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?"
 
 
 def _is_url(name: str) -> bool:
     """Whether a scheme stands at the front, which is not the host of ``gpu:22`` or an IPv6 address."""
-    if _IPV6.fullmatch(name) or re.fullmatch(r"[^:/]*:[0-9]+", name):
+    if re.fullmatch(_IPV6, name) or re.fullmatch(r"[^:/]*:[0-9]+", name):
         return False
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", name))
 
 
 def _split_host(name: str) -> tuple[str | None, str, int | None]:
     """Take ``[user@]host[:port]`` apart."""
-    if _IPV6.fullmatch(name):
+    if re.fullmatch(_IPV6, name):
         return None, name, None
-    match = _WORD.fullmatch(name)
+    match = re.fullmatch(_WORD, name)
     port = int(match["port"]) if match and match["port"] else None
     if match is None or (port is not None and not 0 < port < 65536):
         raise UsageError(f"not a host: {name!r}", hint="write it as host, user@host:port or scheme://host")

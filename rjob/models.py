@@ -3,15 +3,12 @@
 No behaviour lives here but what the value itself can answer.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed here: a NamedTuple would compile each of them again, at every start.
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from rjob.errors import RjobError
+from rjob.errors import RjobError
 
 SCHEMA = 1
 """The version of the ``--json`` form; additions do not change it."""
@@ -113,7 +110,7 @@ class Job(NamedTuple):
     out_received: int = 0
     err_received: int = 0
     retry_of: str | None = None
-    children: tuple[Job, ...] = ()
+    children: tuple["Job", ...] = ()
     record: dict[str, Any] = {}  # noqa: RUF012  (a NamedTuple's default; never changed)
     """The start record, whole."""
 

@@ -14,9 +14,9 @@ LIMIT = 10_000
 """The most names that one node set may stand for; more is a slip of the finger."""
 
 # 18 digits: every number fits a machine word, so a range's length can be asked without building it.
-_RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18})(?:/([0-9]{1,18}))?)?")
-_BRACKET = re.compile(r"\[([^\[\]]*)\]")
-_DIGITS = re.compile(r"([0-9]{1,18})")
+_RANGE = r"([0-9]{1,18})(?:-([0-9]{1,18})(?:/([0-9]{1,18}))?)?"
+_BRACKET = r"\[([^\[\]]*)\]"
+_DIGITS = r"([0-9]{1,18})"
 
 
 def expand(text: str, *, limit: int = LIMIT) -> list[str]:
@@ -88,7 +88,7 @@ def _expand_word(word: str, text: str, limit: int) -> list[str]:
     """Write one word out: the product of its brackets."""
     names = [""]
     # The pattern's one group puts what brackets hold at the odd places.
-    for place, part in enumerate(_BRACKET.split(word)):
+    for place, part in enumerate(re.split(_BRACKET, word)):
         if not place % 2:
             choices = [part]
         elif ":" in part:
@@ -105,7 +105,7 @@ def _numbers(part: str, text: str, limit: int) -> list[str]:
     """Write one bracket out."""
     numbers: list[str] = []
     for item in part.split(","):
-        match = _RANGE.fullmatch(item.strip())
+        match = re.fullmatch(_RANGE, item.strip())
         if match is None:
             raise UsageError(f"not a number or range: {item!r} in node set {text!r}", hint="write it as web[01-20]")
         first, last = match[1], match[2] or match[1]
@@ -125,7 +125,7 @@ def _numbers(part: str, text: str, limit: int) -> list[str]:
 
 def _split_digits(name: str) -> list[str]:
     """Cut a name into text, number, text, …; one that holds node set syntax itself stays whole."""
-    return [name] if re.search(r"[\[\],]", name) else _DIGITS.split(name)
+    return [name] if re.search(r"[\[\],]", name) else re.split(_DIGITS, name)
 
 
 def _fold_numbers(values: list[str]) -> str:

@@ -12,9 +12,9 @@ Kind = Literal["id", "range", "name", "glob", "instance", "last", "child"]
 NAME_BYTES = 200
 """The longest name, in UTF-8."""
 
-_INSTANCE = re.compile(r"[0-9a-f]{8,32}")
-_RANGE = re.compile(r"([0-9]+)-([0-9]+)")
-_CHILD = re.compile(r"([0-9]+)\.(.+)", re.DOTALL)
+_INSTANCE = r"[0-9a-f]{8,32}"
+_RANGE = r"([0-9]+)-([0-9]+)"
+_CHILD = r"(?s)([0-9]+)\.(.+)"
 _ID_DIGITS = 18
 # Persian, the Indic scripts and emoji need the two joiners; every other invisible character only deceives.
 _JOINERS = "\u200c\u200d"
@@ -80,7 +80,7 @@ def _selector(text: str) -> Reference:
     if text == "last":
         return Reference("last", text)
     instance = _instance(text)
-    if match := _RANGE.fullmatch(text):
+    if match := re.fullmatch(_RANGE, text):
         first, last = _number(match[1], text), _number(match[2], text)
         if first <= last:
             return Reference("range", text, id=first, end=last)
@@ -90,7 +90,7 @@ def _selector(text: str) -> Reference:
     if instance:
         return Reference("instance", text, instance=instance)
     # Before the glob, so that 17.web* is about the children of 17: no name can begin like that.
-    if match := _CHILD.fullmatch(text):
+    if match := re.fullmatch(_CHILD, text):
         return Reference("child", text, id=_number(match[1], text), child=match[2])
     return Reference("glob" if re.search(r"[*?\[]", text) else "name", text, name=text)
 
@@ -105,7 +105,7 @@ def _instance(text: str) -> str:
     """The digits of an instance id or its beginning; empty if it is not one."""
     text = text.lower()
     digits = text.replace("-", "")
-    if not _INSTANCE.fullmatch(digits):
+    if not re.fullmatch(_INSTANCE, digits):
         return ""
     parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
     return digits if text in (digits, "-".join(filter(None, parts))) else ""

@@ -6,7 +6,6 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from rjob import nodesets, times
 from rjob.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -91,6 +90,8 @@ def _text(value: Any) -> str:
 def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError
+    from rjob import times
+
     return times.duration(str(value))
 
 
@@ -204,12 +205,12 @@ class _Checker:
             raise self.error(f"{key.name}: expected {kind.says}, not {value!r}", where) from error
 
     def host(self, name: str) -> str:
-        if name != "." and not HOST.fullmatch(name):
+        if name != "." and not re.fullmatch(HOST, name):
             raise self.error(f"not a name for a host: {name!r}", "hosts", hint=f"it may not hold {_NOT_IN_NAMES}")
         return name
 
     def group(self, name: str) -> str:
-        if name == "all" or not HOST.fullmatch(name):
+        if name == "all" or not re.fullmatch(HOST, name):
             problem = "@all is every host of the file" if name == "all" else f"it may not hold {_NOT_IN_NAMES}"
             raise self.error(f"not a name for a group: {name!r}", "groups", hint=problem)
         return name
@@ -218,6 +219,8 @@ class _Checker:
         try:
             members = _names(value)
             for member in members:
+                from rjob import nodesets
+
                 nodesets.expand(member)
         except ValueError as error:
             raise self.error(f"{name}: expected {TYPES['names'].says}, not {value!r}", "groups") from error
@@ -226,7 +229,7 @@ class _Checker:
         return members
 
     def no_secret(self, name: str, where: str) -> None:
-        if _SECRET.fullmatch(name):
+        if re.fullmatch(_PRIVATE, name):
             hint = "use keys, an agent or a keyring; a plugin may name a file or a command"
             raise self.error(f"{name}: no secret belongs in this file", where, hint=hint)
 
@@ -234,8 +237,8 @@ class _Checker:
         return wrong(self.path, table, problem, hint)
 
 
-_SECRET = re.compile(r"(?i)(?:.*[_-])?(?:password|passwd|passphrase|secret|token)")
-HOST = re.compile(r"(?!\.$)[^\s@/:,\[\]\0-\x1f\x7f-][^\s@/:,\[\]\0-\x1f\x7f]*")
+_PRIVATE = r"(?i)(?:.*[_-])?(?:password|passwd|passphrase|secret|token)"
+HOST = r"(?!\.$)[^\s@/:,\[\]\0-\x1f\x7f-][^\s@/:,\[\]\0-\x1f\x7f]*"
 """A host's or group's name: not an option, free of the characters of URLs, references, node sets and groups."""
 
 _NOT_IN_NAMES = "blanks, @ / : , [ or ], nor begin with -"

@@ -9,8 +9,8 @@ from rjob.errors import UsageError
 
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-_DURATION = re.compile("".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS))
-_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
+_DURATION = "".join(f"(?:({_NUMBER}){unit})?" for unit in _UNITS)
+_CLOCK = r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?"
 _LONGEST = 100 * 366 * 86400
 
 
@@ -127,7 +127,7 @@ def took(seconds: float) -> str:
 def _duration(text: str) -> float | None:
     if re.fullmatch(_NUMBER, text):
         seconds = float(text)
-    elif text and (match := _DURATION.fullmatch(text)):
+    elif text and (match := re.fullmatch(_DURATION, text)):
         seconds = sum(float(number) * unit for number, unit in zip(match.groups("0"), _UNITS.values(), strict=True))
     else:
         return None
@@ -145,6 +145,6 @@ def _calendar(text: str, now: datetime) -> datetime:
         return datetime.combine(day, time())
     if text == "yesterday":
         return datetime.combine(day - timedelta(days=1), time())
-    if match := _CLOCK.fullmatch(text):
+    if match := re.fullmatch(_CLOCK, text):
         return datetime.combine(day, time(int(match[1]), int(match[2]), int(match[3] or 0)))
     return datetime.fromisoformat(text)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Make a skipped test a failed one in CI, where everything that a test needs has to be there."""
+    report = yield
+    reason = str(call.excinfo.value) if call.excinfo else ""
+    if report.skipped and os.environ.get("CI") and not reason.startswith("not applicable"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and CI skips nothing: {reason}"
+    return report
 
 
 @pytest.fixture

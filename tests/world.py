@@ -89,9 +89,14 @@ class World:
     def popen(self, *args: str | Path, **kwargs: Any) -> subprocess.Popen[bytes]:
         """Start ``rjob`` and leave it running."""
         env = self.env | {key: str(value) for key, value in kwargs.pop("env", {}).items()}
-        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | kwargs
+        streams: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        } | kwargs
         cwd = streams.pop("cwd", self.root)
-        return subprocess.Popen([*RJOB, *map(str, args)], env=env, cwd=cwd, **streams)
+        command = [*RJOB, *map(str, args)]
+        return subprocess.Popen(command, env=env, cwd=cwd, **streams)
 
     def __call__(
         self, *args: str | Path, input: bytes = b"", status: int | None = 0, timeout: float = 60, **kwargs: Any

@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
-from rjob.core.options import ReaderGone
+from rjob.core.sink import ReaderGone
 from rjob.errors import RjobError
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from rjob.core.manager import JobManager, Query
+    from rjob.core.manager import JobManager
+    from rjob.core.options import Query
 
 app = verbs()
 

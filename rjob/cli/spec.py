@@ -6,15 +6,14 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from rjob import times
 from rjob.errors import UsageError
 from rjob.models import JobSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ENV_LINE = re.compile(rf"\s*(?:export\s+)?({_KEY.pattern})=(.*?)\s*", re.DOTALL)
+_KEY = r"[A-Za-z_][A-Za-z0-9_]*"
+_ENV_LINE = rf"(?s)\s*(?:export\s+)?({_KEY})=(.*?)\s*"
 
 
 class Asked(NamedTuple):
@@ -82,7 +81,7 @@ def env_file(path: str) -> list[tuple[str, str]]:
     for number, line in enumerate(_read(path).decode("utf-8", "surrogateescape").split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = _ENV_LINE.fullmatch(line)
+        match = re.fullmatch(_ENV_LINE, line)
         if match is None or chr(0) in line:
             raise UsageError(f"{path}, line {number}: not KEY=VALUE")
         key, value = match.groups()
@@ -113,7 +112,7 @@ def _callers(key: str) -> str:
 
 
 def _key(key: str) -> str:
-    if not _KEY.fullmatch(key):
+    if not re.fullmatch(_KEY, key):
         # Behind = there may be a secret.
         raise UsageError(f"not the name of a variable: {key.partition('=')[0]!r}")
     return key
@@ -137,6 +136,8 @@ def _directory(directory: str | None) -> str:
 
 
 def _limit(text: str) -> float:
+    from rjob import times
+
     seconds = times.duration(text)
     if not seconds:
         raise UsageError("a time limit must be longer than 0")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rjob.cli import output, status, viewing
+from rjob.cli import output, status
 from rjob.cli.call import call, local_only
 from rjob.cli.options import Hosts, Json, Quiet, StopOnExit, Verb, examples, verbs
 from rjob.cli.spec import Asked, spec_of
@@ -124,6 +124,8 @@ def _announce(started: Result, *, follow: bool, quiet: bool, json: bool) -> None
 
 def _view(started: Result, hosts: list[str], *, follow: bool, stop_on_exit: bool) -> Result:
     """Look at what was started until it ends; the errors of both come together."""
+    from rjob.cli import viewing
+
     refs = [viewing.address(job, hosts) for job in started.jobs]
     if not refs:
         return started

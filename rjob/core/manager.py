@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rjob.config import Config, home
 from rjob.core.loop import each
-from rjob.core.options import Options, Position, Query, ReaderGone, Sink, Streams
+from rjob.core.options import Options, Position, Query, Streams
 from rjob.core.owner import Found, Owner
 from rjob.errors import ConfigError, RjobError, UsageError
 from rjob.models import Job, JobSpec, Result
 from rjob.plugins import Plugins
-from rjob.references import check_name, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
     from rjob.core.doctor import Finding
+    from rjob.core.sink import Sink
     from rjob.references import Reference
-
-__all__ = ["JobManager", "Position", "Query", "ReaderGone", "Sink", "Streams"]
 
 T = TypeVar("T")
 
@@ -70,7 +68,7 @@ class JobManager:
             jobs: References.
             hosts: Hosts as given.
         """
-        named = {parse(job).host for job in jobs}
+        named = {reference.host for reference in _parsed(jobs)}
         names = {host for host in named if host}
         if None in named or not named:
             names |= set(self._hosts(hosts))
@@ -91,6 +89,8 @@ class JobManager:
         from rjob.core.start import start_at
 
         if spec.name is not None:
+            from rjob.references import check_name
+
             check_name(spec.name)
 
         async def one(owner: Owner) -> Found:
@@ -361,9 +361,9 @@ class JobManager:
         """The same number is another job on every host."""
         if len(self._hosts(hosts)) < 2:
             return
-        for text in jobs:
-            reference = parse(text)
+        for reference in _parsed(jobs):
             if reference.host is None and reference.kind in ("id", "range", "last"):
+                text = reference.text
                 raise UsageError(
                     f"{text} may be another job on each of several hosts", hint=f"say which: {text}@HOST", job=text
                 )
@@ -382,8 +382,7 @@ class JobManager:
     def _asks(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[tuple[Owner, list[Reference]]]:
         """Which owner is to be asked for which jobs."""
         asks: dict[str, list[Reference]] = {}
-        for text in jobs:
-            reference = parse(text)
+        for reference in _parsed(jobs):
             for name in [reference.host] if reference.host else self._hosts(hosts):
                 asks.setdefault(name, []).append(reference)
         return [(self._owner(name), references) for name, references in asks.items()]
@@ -438,6 +437,14 @@ class JobManager:
     @property
     def _throttle(self) -> int:
         return int(self._config.get("throttle"))
+
+
+def _parsed(jobs: Sequence[str]) -> list[Reference]:
+    if not jobs:
+        return []
+    from rjob.references import parse
+
+    return [parse(job) for job in jobs]
 
 
 def _in_loop() -> bool:

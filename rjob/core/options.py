@@ -1,9 +1,9 @@
-"""What the verbs are asked with: which jobs, which part of their output, where to."""
+"""What the verbs are asked with: which jobs, which part of their output."""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,36 +50,6 @@ class Position(NamedTuple):
     def words(self) -> str:
         """How the runner is told."""
         return {"cursor": "cursor", "all": "0 0", "tail": f"tail {self.lines}"}[self.kind]
-
-
-class ReaderGone(Exception):  # noqa: N818  (not an error: the reader has had enough)
-    """Nobody reads any more.
-
-    Args:
-        written: How many bytes of the last write were taken before that.
-    """
-
-    def __init__(self, written: int = 0) -> None:
-        super().__init__(written)
-        self.written = written
-
-
-class Sink(Protocol):
-    """Where output goes."""
-
-    def write(self, job: Job, stream: Stream, data: bytes) -> None:
-        """Take all of the bytes.
-
-        Raises:
-            ReaderGone: Nobody reads any more.
-        """
-
-    def held(self, stream: Stream) -> int:
-        """Wait until what was written was read, or its reader has gone.
-
-        Returns:
-            How many of the bytes written last never reached the reader.
-        """
 
 
 class Options(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -158,6 +157,7 @@ class Owner:
                 if not error.transient or attempts <= 0:
                     raise
                 import asyncio
+                import random
 
                 await asyncio.sleep(random.uniform(0.1, 0.4))  # noqa: S311
         return self._connection
@@ -216,6 +216,7 @@ class Owner:
         except TransportError:
             self._connection = None
         import asyncio
+        import random
 
         pause = min(_PAUSE, 0.1 * 2**failures)
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311

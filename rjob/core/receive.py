@@ -10,8 +10,8 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.core.find import look_up, settle
-from rjob.core.options import ReaderGone
 from rjob.core.owner import Patience
+from rjob.core.sink import ReaderGone
 from rjob.errors import TransportError
 from rjob.runner.facts import Facts
 from rjob.runner.protocol import Bytes, Data, Line, Ready
@@ -19,8 +19,9 @@ from rjob.runner.protocol import Bytes, Data, Line, Ready
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rjob.core.options import Options, Sink, Stream, Streams
+    from rjob.core.options import Options, Stream, Streams
     from rjob.core.owner import Exchange, Found, Owner
+    from rjob.core.sink import Sink
     from rjob.models import Job
     from rjob.references import Reference
 

@@ -76,7 +76,8 @@ def _here(spec: JobSpec, owner: Owner) -> JobSpec:
 
 async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
     """Have the runner commit and launch; tell the jobs as they are then, without asking again."""
-    lines, body = start_request(launches)
+    now = datetime.now(UTC)
+    lines, body = start_request(launches, f"{now:%Y-%m-%dT%H:%M:%SZ}" if owner.local else None)
     facts = await owner.call("start", *lines, body=body)
     numbers = {words[1]: number(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
     jobs: list[Job] = []

@@ -39,9 +39,14 @@ class Launch(NamedTuple):
     """The job whose files it takes over instead of bringing its own."""
 
 
-def start_request(launches: Sequence[Launch]) -> tuple[list[bytes], bytes]:
-    """The lines and the bytes of a ``start`` request."""
-    lines = [str(len(launches)).encode()]
+def start_request(launches: Sequence[Launch], now: str | None = None) -> tuple[list[bytes], bytes]:
+    """The lines and the bytes of a ``start`` request.
+
+    Args:
+        launches: The jobs.
+        now: The owner's time, as runners write it, where the client is on the same machine and knows it.
+    """
+    lines = [f"{len(launches)} {now}".encode() if now else str(len(launches)).encode()]
     body = []
     for launch in launches:
         full = _dump(launch.record)

@@ -13,8 +13,6 @@ marker is random, so nothing that a job writes can be taken for it.  docs/refere
 operations with their lines and replies; :data:`OPERATIONS` holds their names, and every runner performs all of them.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from typing import NamedTuple

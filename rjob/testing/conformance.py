@@ -280,7 +280,7 @@ class TransportTests:
 
     async def test_an_unreachable_machine(self, unreachable: Transport | None) -> None:
         if unreachable is None:
-            pytest.skip("the suite was given no unreachable machine")
+            pytest.skip("not applicable: the suite was given no unreachable machine")
         with pytest.raises(TransportError) as raised:
             await (await unreachable.connect()).run(["true"])
         assert "\n" not in raised.value.message

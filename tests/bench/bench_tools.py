@@ -23,7 +23,8 @@ def rjob_command() -> list[str]:
 def once(command: Sequence[str], env: Mapping[str, str]) -> float:
     """Seconds that a command takes, from fork to reap."""
     begin = time.perf_counter()
-    subprocess.run(command, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    null = subprocess.DEVNULL
+    subprocess.run(command, env=dict(env), stdin=null, stdout=null, stderr=null, check=True)
     return time.perf_counter() - begin
 
 

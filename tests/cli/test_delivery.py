@@ -11,7 +11,7 @@ import pytest
 from cli.standin import a_job
 
 from rjob.cli.delivery import Delivery, Stream, open_file
-from rjob.core.options import ReaderGone
+from rjob.core.sink import ReaderGone
 from rjob.errors import RjobError
 
 if TYPE_CHECKING:

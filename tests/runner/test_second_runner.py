@@ -9,7 +9,8 @@ import pytest
 from runner.memory_runner import MemoryJob, MemoryRunner
 
 from rjob.config import Config
-from rjob.core.manager import JobManager, Position
+from rjob.core.manager import JobManager
+from rjob.core.options import Position
 from rjob.models import Job, JobSpec, State
 from rjob.plugins import Plugins
 from rjob.runner.protocol import OPERATIONS

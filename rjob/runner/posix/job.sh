@@ -62,7 +62,12 @@ if [ "${1-}" = become ]; then
 	fi
 	echo started
 	rj_dir='' rj_merge='' rj_login='' rj_line='' rj_home_shell=${SHELL:-/bin/sh}
+	set --
 	. "$rj_job/spec"
+	if [ $# -eq 0 ] && [ -z "$rj_line" ]; then
+		echo "sh cannot read the command here: a locale such as C.UTF-8 must be set (LANG)" >"$rj_job/error"
+		exit 126
+	fi
 	if [ -e "$rj_job/stdin" ]; then exec <"$rj_job/stdin"; fi
 	if [ "$rj_merge" ]; then exec >>"$rj_job/out" 2>&1; else exec >>"$rj_job/out" 2>>"$rj_job/err"; fi
 	if ! CDPATH= cd -- "${rj_dir:-${HOME:-/}}" 2>/dev/null; then

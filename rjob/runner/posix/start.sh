@@ -48,7 +48,7 @@ rj_make_owner() {
 		{ printf '%s\n' '#!/bin/sh' "$rj_line" >"$rj_home/rjob.$$" && chmod 700 "$rj_home/rjob.$$" && mv -f "$rj_home/rjob.$$" "$rj_home/rjob"; }
 }
 
-# COUNT, then for each job its UUID, COPY, PARTS, SPEC (escaped; empty if it is a part or copied), LIMIT, the rest of its
+# COUNT [NOW], then for each job its UUID, COPY, PARTS, SPEC (escaped; empty if it is a part or copied), LIMIT, the rest of its
 # start line, SECRETS and those lines.
 rj_op_start() {
 	rj_make_owner
@@ -57,8 +57,9 @@ rj_op_start() {
 		mkdir -p "$rj_new" 2>/dev/null || rj_fail read-only "$rj_owner"
 		rj_stage "$rj_size"
 	fi
-	rj_at=0 rj_jobs='' rj_count=$1
-	rj_read_now
+	rj_at=0 rj_jobs='' rj_count=${1%% *} rj_now=${1#* }
+	# A client on this very machine has told the time already.
+	[ "$rj_now" != "$1" ] || rj_read_now
 	shift
 	while [ "$rj_count" -gt 0 ]; do
 		rj_jobs="$rj_jobs $1"
@@ -155,6 +156,8 @@ rj_full() {
 
 # What can give a process a session of its own here: rj_rung, rj_tool.
 rj_pick_rung() {
+	rj_rung=setsid rj_tool=/usr/bin/setsid
+	[ ! -x "$rj_tool" ] || case :$PATH: in *:/usr/bin:*) return ;; esac
 	for rj_rung in setsid perl python3; do
 		rj_tool=$(command -v "$rj_rung" 2>/dev/null) && case $rj_tool in /*) return ;; esac
 	done
