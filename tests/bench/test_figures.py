@@ -126,11 +126,11 @@ def test_latency(rjob: World, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_memory(rjob: World, capsys: pytest.CaptureFixture[str]) -> None:
-    for _ in range(20):
+    for _ in range(100):
         rjob.start("sleep", "300")
     pids = [int(path.read_text().split()[0]) for path in rjob.owner.glob("jobs/*/identity")]
     sizes = [psutil.Process(pid).memory_full_info().pss / 1024 for pid in pids]
-    rjob("stop", "1-20")
+    rjob("stop", "1-100")
     with capsys.disabled():
         print(f"\nmemory-running: {statistics.mean(sizes):.0f} KiB")
 

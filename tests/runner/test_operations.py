@@ -680,7 +680,7 @@ def test_every_rung_survives_the_end_of_the_caller_s_session(rung_host: Host) ->
 
 
 def test_a_supervisor_is_small(host: Host) -> None:
-    jobs = [host.line(FOREVER) for _ in range(24)]
+    jobs = [host.line(FOREVER) for _ in range(64)]
     sizes = []
     for job in jobs:
         with open(f"/proc/{host.supervisor(job)}/smaps_rollup") as file:
