@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -33,6 +35,29 @@ def run(coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
         return result
     coroutine.close()
     raise RuntimeError("a coroutine that was to wait for nothing waited")
+
+
+def running() -> bool:
+    """Whether there is an event loop here."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+async def pause(seconds: float) -> None:
+    """Wait, with an event loop or without one.
+
+    Args:
+        seconds: How long, half of that more or less: a crowd of clients must not come back all at once.
+    """
+    import random
+
+    seconds *= random.uniform(0.5, 1.5)  # noqa: S311
+    if running():
+        import asyncio
+
+        await asyncio.sleep(seconds)
+    else:
+        time.sleep(seconds)  # noqa: ASYNC251
 
 
 async def each(items: Sequence[R], work: Callable[[R], Coroutine[Any, Any, T]], limit: int) -> list[T]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from rjob.config import Config, home
-from rjob.core.loop import each
+from rjob.core.loop import each, running
 from rjob.core.options import Options, Position, Query, Streams
 from rjob.core.owner import Found, Owner
 from rjob.errors import ConfigError, RjobError, UsageError
@@ -183,7 +182,7 @@ class JobManager:
 
             # One after the other where there is no loop to follow several with; never so many that a connection has no
             # room for another command.
-            limit = _FOLLOWERS if _in_loop() else 1
+            limit = _FOLLOWERS if running() else 1
             watched = await each(found.jobs, watch, limit) if limit > 1 else [await watch(job) for job in found.jobs]
             return found._replace(jobs=tuple(watched))
 
@@ -445,8 +444,3 @@ def _parsed(jobs: Sequence[str]) -> list[Reference]:
     from rjob.references import parse
 
     return [parse(job) for job in jobs]
-
-
-def _in_loop() -> bool:
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None

@@ -6,6 +6,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rjob.core.loop import pause
 from rjob.errors import ConfigError, ConnectFailed, ConnectionLost, ProtocolError, RjobError, TransportError
 from rjob.runner.facts import Facts
 from rjob.runner.protocol import Absent, Line, Reply, new_marker, posix_runner, request
@@ -153,13 +154,10 @@ class Owner:
             try:
                 self._connection = await self._transport.connect()
             except ConnectFailed as error:
-                # Nothing was asked for yet, so trying again is harmless; at random, so that a crowd of clients spreads.
+                # Nothing was asked for yet, so trying again is harmless.
                 if not error.transient or attempts <= 0:
                     raise
-                import asyncio
-                import random
-
-                await asyncio.sleep(random.uniform(0.1, 0.4))  # noqa: S311
+                await pause(0.25)
         return self._connection
 
     async def close(self) -> None:
@@ -196,7 +194,7 @@ class Owner:
                     events = [event async for event in exchange.events()]
                 break
             except TransportError as error:
-                # The first connection's failures are the transport's to repeat.
+                # The first connection's failures were repeated when it was made.
                 known = isinstance(error, ConnectionLost) or (attempt > 1 and error.transient)
                 if not known or operation not in _REPEATABLE or attempt >= _ATTEMPTS:
                     raise
@@ -215,11 +213,7 @@ class Owner:
             await self.close()
         except TransportError:
             self._connection = None
-        import asyncio
-        import random
-
-        pause = min(_PAUSE, 0.1 * 2**failures)
-        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+        await pause(min(_PAUSE, 0.1 * 2**failures))
 
     @asynccontextmanager
     async def exchange(
