@@ -38,6 +38,9 @@ def receive(
     file: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Append to a file instead of printing.")
     ] = None,
+    host_file: Annotated[
+        str | None, typer.Option("--to-host-file", metavar="PATH", help="Append to a file on the job's own machine.")
+    ] = None,
 ) -> int:
     """Bring jobs' output here.  What they wrote to stdout goes to stdout, the rest to stderr."""
     if keep + every + (tail is not None) > 1:
@@ -45,6 +48,16 @@ def receive(
     if rm and (keep or every or tail is not None or stream):
         raise UsageError("--rm removes what was received", hint="leave out --keep, --all, --tail and --stream")
     hosts = host or []
+    if host_file is not None:
+        if keep or every or tail is not None or follow or prefix or file is not None:
+            raise UsageError("--to-host-file takes what is new as it is", hint="only --rm and --stream go with it")
+        path = host_file
+        saved = call(
+            lambda manager: manager.save(jobs, path, hosts=hosts, streams=stream or "both"), jobs=jobs, hosts=hosts
+        )
+        output.report(saved)
+        removed = _remove(saved, hosts) if rm else Result()
+        return 1 if saved.errors or removed.errors else 0
 
     def look() -> Result:
         from rjob.cli.delivery import Delivery, open_file

@@ -191,6 +191,30 @@ class JobManager:
         parts = await self._each(asks, one) if follow else [await self._guarded(ask[0], one, ask) for ask in asks]
         return self._merged(parts)
 
+    async def save(
+        self, jobs: Sequence[str], path: str, *, hosts: Sequence[str] = (), streams: Streams = "both"
+    ) -> Result:
+        """Append what is new of jobs' output to a file on their own machine; it counts as received.
+
+        Args:
+            jobs: Which, in this order.
+            path: The file there; a relative one is below the home directory.
+            hosts: Whose.
+            streams: Which of the two.
+
+        Returns:
+            The jobs as they are after that.
+        """
+        from rjob.core.receive import save
+
+        if not path or "\n" in path or "\0" in path:
+            raise UsageError(f"not a file's name: {path!r}")
+
+        async def one(ask: tuple[Owner, list[Reference]]) -> Found:
+            return await save(*ask, path, streams)
+
+        return self._merged(await self._each(self._asks(jobs, hosts), one))
+
     async def stop(
         self, jobs: Sequence[str], *, hosts: Sequence[str] = (), signal: str = "TERM", grace: float | None = None
     ) -> Result:

@@ -123,6 +123,26 @@ async def receive(owner: Owner, references: Sequence[Reference], sink: Sink, opt
     return found._replace(jobs=_after(jobs, ledger) if options.moves else jobs)
 
 
+async def save(owner: Owner, references: Sequence[Reference], path: str, streams: Streams) -> Found:
+    """Append what is new to a file on the owner; what stands there was received.
+
+    Args:
+        owner: Whose jobs.
+        references: Which, in this order.
+        path: The file; a relative one is below the home directory.
+        streams: Which of the two.
+
+    Returns:
+        The jobs, as they are after that.
+    """
+    found = await look_up(owner, references)
+    if not found.jobs:
+        return found
+    selectors = [f"instance {job.instance_id}" for job in found.jobs]
+    jobs, _ = await settle(owner, await owner.call("save", streams, path, *selectors))
+    return found._replace(jobs=tuple(jobs.get(job.instance_id, job) for job in found.jobs))
+
+
 async def _read_through(owner: Owner, jobs: Sequence[Job], ledger: Ledger, options: Options) -> _Reading:
     """Read what is there, also when the connection breaks on the way."""
     patience = Patience(owner)

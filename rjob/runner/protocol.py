@@ -31,6 +31,7 @@ OPERATIONS = frozenset(
         "facts",
         "read",
         "received",
+        "save",
         "follow",
         "wait",
         "signal",

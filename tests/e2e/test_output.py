@@ -202,6 +202,24 @@ def test_output_into_a_file_is_appended(rjob: World) -> None:
     assert target.read_text() == "before\nafter\n"
 
 
+def test_output_into_a_file_on_the_owner(rjob: World) -> None:
+    ref = rjob.shell("echo new; echo bad >&2; sleep 0.5; echo more")
+    wait_until(lambda: rjob.job(ref)["output_bytes"]["err"], what="output")
+    target = rjob.root / "a 'file"
+    assert rjob("receive", ref, "--to-host-file", str(target)).out == b""
+    assert target.read_bytes() == b"new\nbad\n"
+    rjob.ended(ref)
+    rjob("receive", ref, "--to-host-file", str(target), "--rm")
+    assert target.read_bytes() == b"new\nbad\nmore\n"
+    rjob("get", ref, status=1)
+    other = rjob.shell("echo x")
+    rjob.ended(other)
+    refused = rjob("receive", other, "--to-host-file", "/no/such/folder/file", status=1)
+    assert "/no/such/folder/file" in refused.errors
+    rjob("receive", other, "--to-host-file", "below-home")
+    assert (rjob.root / "home" / "below-home").read_text() == "x\n"
+
+
 def test_receive_and_remove(rjob: World) -> None:
     ref = rjob.shell("echo last words")
     rjob.ended(ref)

@@ -60,6 +60,7 @@ class MemoryRunner:
         self.next = 1
         self.events: list[dict[str, Any]] = []
         self.installed = False
+        self.files: dict[str, bytes] = {}
 
     async def __call__(self, command: FakeCommand) -> int:
         """Serve one request: the handler of a fake machine."""
@@ -143,6 +144,16 @@ class MemoryRunner:
         words = moves.split()
         for start in range(0, len(words), 3):
             self.move(*words[start : start + 3])
+
+    async def do_save(self, talk: Talk, streams: str, path: str, *selectors: str) -> None:
+        await self.describe(talk)
+        found = await self.select(talk, list(selectors))
+        for job in found:
+            ends = [len(data) if streams in ("both", name) else 0 for name, data in job.streams.items()]
+            new = [data[job.received[index] : ends[index]] for index, data in enumerate(job.streams.values())]
+            self.files[path] = self.files.get(path, b"") + b"".join(new)
+            self.move(job.uuid, *map(str, ends))
+        await self.tell(talk, found)
 
     def move(self, uuid: str, out: str, err: str) -> None:
         job = self.jobs[uuid]

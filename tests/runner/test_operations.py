@@ -151,6 +151,18 @@ def test_death_by_a_signal_of_its_own(any_host: Host) -> None:
 # ------------------------------------------------------------------------------------------------ output
 
 
+def test_what_is_new_goes_into_a_file_there(any_host: Host) -> None:
+    job = any_host.line("echo out; echo err >&2")
+    any_host.ended(job)
+    path = any_host.root / "a file"
+    any_host.ask("save", "out", str(path), f"instance {job}")
+    assert path.read_bytes() == b"out\n"
+    assert any_host.job(job).received == (4, 0)
+    any_host.ask("save", "both", str(path), f"instance {job}")
+    assert path.read_bytes() == b"out\nerr\n"
+    assert any_host.job(job).received == (4, 4)
+
+
 def test_reading_from_anywhere(any_host: Host) -> None:
     job = any_host.line("printf 'one\\ntwo\\nthree\\nfour'; printf err >&2")
     any_host.ended(job)

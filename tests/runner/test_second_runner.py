@@ -162,3 +162,11 @@ async def test_a_start_is_idempotent(runner: MemoryRunner, manager: JobManager) 
 
 def test_it_performs_every_operation() -> None:
     assert {name.removeprefix("do_") for name in dir(MemoryRunner) if name.startswith("do_")} == OPERATIONS
+
+
+async def test_saving_on_the_machine(manager: JobManager, runner: MemoryRunner) -> None:
+    job = await start(manager, "say")
+    await manager.wait([job.ref])
+    saved = await manager.save([job.ref], "file", streams="out")
+    assert runner.files == {"file": b"one\ntwo\nthree\n"}
+    assert (saved.jobs[0].out_received, saved.jobs[0].err_received) == (14, 0)

@@ -1,4 +1,4 @@
-# ops: read, received.  What jobs have written, and how much of it was received.
+# ops: read, received, save.  What jobs have written, and how much of it was received.
 
 rj_size_of() { # FILE: rj_bytes
 	rj_bytes=$(stat -c %s "$1" 2>/dev/null || stat -f %z "$1" 2>/dev/null || ls -ln "$1" | awk '{ print $5 }')
@@ -113,4 +113,49 @@ rj_received() {
 rj_op_received() {
 	# shellcheck disable=SC2086
 	rj_received $1
+}
+
+# out|err|both, FILE, SELECTOR...: append what is new to a file on this machine, and move the cursors behind it.
+rj_op_save() {
+	rj_streams=$1 rj_path=$2
+	case $rj_path in
+	/*) ;;
+	"~/"*) rj_path=$HOME/${rj_path#??} ;;
+	*) rj_path=${HOME:-}/$rj_path ;;
+	esac
+	shift 2
+	rj_describe_owner
+	[ -d "$rj_owner/jobs" ] || set --
+	rj_all=''
+	for rj_selector; do
+		rj_select_more "$rj_selector"
+	done
+	[ "$rj_all" ] || return 0
+	rj_moves=''
+	for rj_uuid in $rj_all; do
+		rj_read_received "$rj_uuid"
+		rj_end_out=$rj_got_out rj_end_err=$rj_got_err
+		if [ "$rj_streams" != err ]; then
+			rj_save_from "$rj_owner/jobs/$rj_uuid/out" "$rj_got_out"
+			rj_end_out=$rj_bytes
+		fi
+		if [ "$rj_streams" != out ]; then
+			rj_save_from "$rj_owner/jobs/$rj_uuid/err" "$rj_got_err"
+			rj_end_err=$rj_bytes
+		fi
+		rj_moves="$rj_moves $rj_uuid $rj_end_out $rj_end_err"
+	done
+	# shellcheck disable=SC2086
+	rj_received $rj_moves
+	# shellcheck disable=SC2086
+	rj_facts $rj_all
+}
+
+rj_save_from() { # FILE FROM: append what is there from that byte on to $rj_path; rj_bytes is how far that went
+	rj_begin_at "$1" "$2"
+	[ "$rj_bytes" -gt "$rj_from" ] || return 0
+	(
+		umask "$rj_umask"
+		tail -c "+$((rj_from + 1))" "$1" | head -c "$((rj_bytes - rj_from))" >>"$rj_path"
+	) 2>/dev/null || rj_fail no-space "$rj_path"
 }
