@@ -111,9 +111,16 @@ def exit_text(job: Job) -> str:
     return ""
 
 
+def _took(job: Job, now: datetime) -> str:
+    """How long it ran, or has run; both ends are known to the second."""
+    if not _has_duration(job) or job.begin is None:
+        return ""
+    seconds = ((job.end or now) - job.begin).total_seconds()
+    return "<1s" if job.end and seconds < 1 else times.took(seconds)
+
+
 def _cells(job: Job, now: datetime) -> list[str]:
     """A cell for each column of WIDE."""
-    took = times.took(((job.end or now) - job.begin).total_seconds()) if _has_duration(job) and job.begin else ""
     return [
         job.ref,
         job.name,
@@ -121,7 +128,7 @@ def _cells(job: Job, now: datetime) -> list[str]:
         exit_text(job),
         "yes" if job.has_more_data else "no",
         times.short(job.begin, now) if job.begin else "",
-        took,
+        _took(job, now),
         job.location,
         job.type,
         job.owner,

@@ -66,8 +66,8 @@ def test_the_columns() -> None:
     assert text.splitlines() == [
         "Id  Name   State         Exit  More  Began      Took  Location   Command",
         " 9  Job9   Completed        0  no    12:00:00  1m15s  localhost  make -C src",
-        "10  Job10  Failed           3  yes   12:00:00   0.0s  localhost  make -C src",
-        "11  Job11  Stopped    SIGTERM  no    12:00:00   0.0s  localhost  make -C src",
+        "10  Job10  Failed           3  yes   12:00:00    <1s  localhost  make -C src",
+        "11  Job11  Stopped    SIGTERM  no    12:00:00    <1s  localhost  make -C src",
         "12  Job12  Running             no    12:00:00  5m00s  localhost  make -C src",
         "13  Job13  Lost                no    12:00:00         localhost  make -C src",
     ]

@@ -61,7 +61,7 @@ def pattern(lines: list[str]) -> str:
 def plain(text: str) -> list[str]:
     """Lines without what differs from day to day."""
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "TIME", text)
-    text = re.sub(r"\b\d+\.\ds\b", "TOOK", text)
+    text = re.sub(r"(?:\b\d+\.\ds|<1s)(?!\w)", "TOOK", text)
     # Whether a running job has written anything yet is a matter of luck.
     text = re.sub(r"\bRunning +(yes|no)\b", "Running yes", text)
     return [" ".join(line.split()) for line in text.rstrip("\n").splitlines()]

@@ -51,12 +51,7 @@ rj_read_received() { # UUID: rj_got_out rj_got_err
 rj_op_read() {
 	rj_streams=$1 rj_where=$2 rj_ack=$3
 	shift 3
-	rj_describe_owner
-	[ -d "$rj_owner/jobs" ] || set --
-	rj_all=''
-	for rj_selector; do
-		rj_select_more "$rj_selector"
-	done
+	rj_select_jobs "$@"
 	[ "$rj_all" ] || return 0
 	# shellcheck disable=SC2086
 	rj_facts $rj_all
@@ -124,12 +119,7 @@ rj_op_save() {
 	*) rj_path=${HOME:-}/$rj_path ;;
 	esac
 	shift 2
-	rj_describe_owner
-	[ -d "$rj_owner/jobs" ] || set --
-	rj_all=''
-	for rj_selector; do
-		rj_select_more "$rj_selector"
-	done
+	rj_select_jobs "$@"
 	[ "$rj_all" ] || return 0
 	rj_moves=''
 	for rj_uuid in $rj_all; do

@@ -46,6 +46,16 @@ rj_select() {
 	esac
 }
 
+# Tell of the owner, and what selectors $* name: all of it is in rj_all.
+rj_select_jobs() {
+	rj_all=''
+	rj_describe_owner
+	[ -d "$rj_owner/jobs" ] || return 0
+	for rj_selector; do
+		rj_select_more "$rj_selector"
+	done
+}
+
 # Tell what selector $1 names; add to rj_all what is not there yet.
 rj_select_more() {
 	rj_select "$1"
