@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from hosts.host import TRANSPORTS, script
+from world import wait_until
 
 from rjob.testing.sshd import free_port
 
@@ -129,3 +131,19 @@ def test_sixteen_clients_at_once(rjob: World, hosts: Hosts) -> None:
     assert rjob("receive", *refs).text.split() == [str(number) for number in range(16)]
     begun = [event["id"] for event in host.events() if event["event"] == "start"]
     assert sorted(begun) == list(range(1, 17))
+
+
+@both
+@pytest.mark.parametrize("words", ["wait", "receive -f"])
+def test_ctrl_c_ends_a_viewer_of_this_machine_and_a_host(rjob: World, hosts: Hosts, transport: str, words: str) -> None:
+    gpu = hosts.add("gpu", transport)
+    here, there = rjob.start("-H", ".", "sleep", "300"), rjob.start("-H", "gpu", "sleep", "300")
+    before = len(rjob.processes()), len(gpu.processes())
+    viewer = rjob.popen(*words.split(), f"{here}@.", there)
+    # The signal comes when both runners are at work: a shell, its watcher, what it waits with.
+    wait_until(lambda: len(gpu.processes()) >= before[1] + 3 and len(rjob.processes()) >= before[0] + 4, what="viewers")
+    viewer.send_signal(signal.SIGINT)
+    _, err = viewer.communicate(timeout=10)
+    assert viewer.returncode == 130, err
+    assert b"Traceback" not in err
+    assert rjob.job(there)["state"] == "Running"
