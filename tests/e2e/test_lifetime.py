@@ -98,7 +98,8 @@ def test_a_reused_pid_is_not_the_job_and_is_never_killed(rjob: World) -> None:
         for name in ("identity", "main"):
             words = (folder / name).read_text().split()
             (folder / name).write_text(" ".join([str(stranger.pid), *words[1:]]) + "\n")
-        assert rjob.job(ref)["state"] == "Lost"
+        job = rjob.job(ref)
+        assert job["state"] == "Lost", job
         rjob("stop", ref, status=None)
         rjob("signal", ref, "KILL", status=1)
         rjob("remove", ref)

@@ -134,7 +134,7 @@ def test_following_ends_with_the_job_and_its_status(rjob: World) -> None:
 
 
 def test_two_followers_see_everything_and_leave_nothing(rjob: World) -> None:
-    ref = rjob.shell("for i in $(seq 30); do echo $i; sleep 0.05; done")
+    ref = rjob.shell("for i in $(seq 30); do echo $i; sleep 0.1; done")
     children = [rjob.popen("receive", "-f", ref) for _ in range(2)]
     expected = b"".join(b"%d\n" % i for i in range(1, 31))
     assert [child.communicate(timeout=30)[0] for child in children] == [expected, expected]
@@ -203,11 +203,13 @@ def test_output_into_a_file_is_appended(rjob: World) -> None:
 
 
 def test_output_into_a_file_on_the_owner(rjob: World) -> None:
-    ref = rjob.shell("echo new; echo bad >&2; sleep 0.5; echo more")
+    gate = rjob.root / "gate"
+    ref = rjob.shell(f"echo new; echo bad >&2; until [ -e '{gate}' ]; do sleep 0.05; done; echo more")
     wait_until(lambda: rjob.job(ref)["output_bytes"]["err"], what="output")
     target = rjob.root / "a 'file"
     assert rjob("receive", ref, "--to-host-file", str(target)).out == b""
     assert target.read_bytes() == b"new\nbad\n"
+    gate.touch()
     rjob.ended(ref)
     rjob("receive", ref, "--to-host-file", str(target), "--rm")
     assert target.read_bytes() == b"new\nbad\nmore\n"
