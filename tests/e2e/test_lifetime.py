@@ -87,11 +87,20 @@ def test_another_boot_means_lost(rjob: World) -> None:
     assert alive(command)
 
 
+def now_in_ticks() -> int:
+    """The time since boot, as /proc counts it."""
+    return int(float(Path("/proc/uptime").read_text().split()[0]) * os.sysconf("SC_CLK_TCK"))
+
+
 def test_a_reused_pid_is_not_the_job_and_is_never_killed(rjob: World) -> None:
     ref = rjob.start("sleep", "60")
     for pid in pids(rjob, ref):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not rjob.processes())
+    # No number comes round again within the hundredth of a second that start times are counted in.
+    begins = [int((rjob.folder(ref) / "identity").read_text().split()[1])]
+    begins.append(int((rjob.folder(ref) / "main").read_text().split()[1]))
+    wait_until(lambda: now_in_ticks() > max(begins) + 1, what="another tick")
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
         folder = rjob.folder(ref)
