@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rjob.core.loop import pause
 from rjob.errors import ConfigError, ConnectFailed, ConnectionLost, ProtocolError, RjobError, TransportError
-from rjob.runner.facts import Facts
 from rjob.runner.protocol import Absent, Line, Reply, new_marker, posix_runner, request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from rjob.models import Job
+    from rjob.runner.facts import Facts
     from rjob.runner.protocol import Event
     from rjob.transports.base import Connection, Process, Transport
 
@@ -178,11 +178,10 @@ class Owner:
             OwnerError: The owner cannot do it.
             TransportError: It could not be reached, or went away and the operation must not be repeated.
         """
-        facts = Facts()
-        async for event in self._events(operation, lines, body):
-            if isinstance(event, Line):
-                facts.add(event.text)
-        return facts
+        told = [event.text async for event in self._events(operation, lines, body) if isinstance(event, Line)]
+        from rjob.runner.facts import Facts
+
+        return Facts.read(told)
 
     async def _events(self, operation: str, lines: tuple[str | bytes, ...], body: bytes) -> AsyncIterator[Event]:
         """The events of a whole reply, asked for again while the connection breaks and asking again is harmless."""
@@ -250,6 +249,9 @@ class Owner:
             await process.write(data)
             if not talk:
                 await process.write_eof()
+            # While the host is at work.
+            import rjob.runner.facts  # noqa: F401
+
             exchange = Exchange(process, marker, streaming=streaming)
             if await exchange.begin():
                 return process, exchange

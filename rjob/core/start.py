@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from rjob.core.owner import Found
 from rjob.errors import JobConflict, OwnerError, RjobError
 from rjob.models import Job, JobSpec, State
-from rjob.runner.facts import number
 from rjob.runner.launch import launch_of, retry_of, start_request
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
     now = datetime.now(UTC)
     lines, body = start_request(launches, f"{now:%Y-%m-%dT%H:%M:%SZ}" if owner.local else None)
     facts = await owner.call("start", *lines, body=body)
+    from rjob.runner.facts import number
+
     numbers = {words[1]: number(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
     jobs: list[Job] = []
     errors: list[RjobError] = []

@@ -369,6 +369,9 @@ def test_a_read_only_home(rjob: World) -> None:
 def test_private_by_default(rjob: World) -> None:
     ref = rjob.start("-e", "A=b", "true")
     rjob.ended(ref)
+    wait_until(
+        lambda: not [*rjob.owner.glob("live/*"), *rjob.owner.glob("lock*")], what="the end of the last operation"
+    )
     for path in [rjob.home, *rjob.home.rglob("*")]:
         mode = path.stat().st_mode & 0o077
         assert mode == 0, path

@@ -234,6 +234,7 @@ def command_lines_with(mark: bytes) -> list[str]:
 def test_what_a_job_has_on_disk_is_for_its_owner_only(any_host: Host) -> None:
     (job,) = run_all(any_host, [JobSpec(line="echo x", env=(("A", "b"),), stdin=b"data", time_limit=60)])
     any_host.settled(job)
+    wait_until(lambda: not list(any_host.owner.glob("lock*")), what="the end of the last operation")
     for path in [any_host.home, *any_host.home.rglob("*")]:
         mode = path.stat().st_mode & 0o777
         assert mode == 0o700 if path.is_dir() else mode in (0o600, 0o700), (path, oct(mode))

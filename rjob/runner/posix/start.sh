@@ -205,8 +205,9 @@ rj_launch() {
 		set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_rung" "$rj_tool" "$rj_now" "$rj_marker"
 		exec </dev/null 2>/dev/null
 		case $rj_rung in
-		# The first one leads a session, so the second one forks and returns: unlike "&", that leaves SIGINT alone.
-		setsid) "$rj_tool" "$rj_tool" "$@" ;;
+		# Not every setsid can be told to fork.  But where the first one leads a session, a second one has to, and
+		# returns: unlike "&", that leaves SIGINT alone.
+		setsid) "$rj_tool" -f "$@" || "$rj_tool" "$rj_tool" "$@" ;;
 		perl) "$rj_tool" -e 'use POSIX (); fork and exit; POSIX::setsid(); exec @ARGV' -- "$@" ;;
 		python3) "$rj_tool" -c 'import os, sys
 if os.fork() == 0:
