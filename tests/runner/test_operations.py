@@ -34,8 +34,10 @@ def neighbour(any_host: Host) -> Iterator[str]:
     stranger = subprocess.Popen(
         ["sleep", "600"], start_new_session=True, env={"RJOB_INSTANCE": "", "PATH": SYSTEM_PATH}
     )
-    wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={job}")) == 3, what="the neighbour")
-    before = processes_with(f"RJOB_INSTANCE={job}")
+    # One look: a process shows no environment for an instant while it turns into another program.
+    before = wait_until(
+        lambda: len(found := processes_with(f"RJOB_INSTANCE={job}")) == 3 and found, what="the neighbour"
+    )
     yield job
     try:
         assert processes_with(f"RJOB_INSTANCE={job}") == before
