@@ -52,10 +52,10 @@ rj_liveness() {
 		[ "$rj_pid" ] || rj_booted=none
 	fi
 	[ "$rj_pid$rj_booted" ] || { printf 'alive %s none - -\n' "$1"; return; }
-	rj_supervisor=- rj_leader=- rj_count=-
-	if rj_alive "$rj_pid" "$rj_begin" "$rj_booted"; then rj_supervisor=$rj_state; fi
+	rj_keeper=- rj_leader=- rj_count=-
+	if rj_alive "$rj_pid" "$rj_begin" "$rj_booted"; then rj_keeper=$rj_state; fi
 	if [ "$rj_main" ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"; then rj_leader=$rj_state; fi
-	if [ "$rj_supervisor" = - ] && [ "$rj_booted" = "$rj_boot" ]; then
+	if [ "$rj_keeper" = - ] && [ "$rj_booted" = "$rj_boot" ]; then
 		rj_tree "$1" "${rj_main:-0}" "${rj_main_begin:--}"
 		# shellcheck disable=SC2086
 		set -- "$1" $rj_pids
@@ -63,7 +63,7 @@ rj_liveness() {
 	fi
 	# A claim that tells nothing is no sign of another boot.
 	case $rj_booted in "$rj_boot" | none | broken | never) rj_word=same ;; *) rj_word=other ;; esac
-	printf 'alive %s %s %s %s %s\n' "$1" "$rj_supervisor" "$rj_leader" "$rj_count" "$rj_word"
+	printf 'alive %s %s %s %s %s\n' "$1" "$rj_keeper" "$rj_leader" "$rj_count" "$rj_word"
 }
 
 # The small files and the sizes of jobs $*, as grep and stat print them.
