@@ -110,6 +110,8 @@ class Job(NamedTuple):
     out_received: int = 0
     err_received: int = 0
     retry_of: str | None = None
+    survivors: int = 0
+    """How many of its processes live on after its command has ended."""
     children: tuple["Job", ...] = ()
     record: dict[str, Any] = {}  # noqa: RUF012  (a NamedTuple's default; never changed)
     """The start record, whole."""

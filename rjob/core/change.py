@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rjob.core.owner import Owner
     from rjob.models import Job
+    from rjob.runner.facts import Facts
 
 _BATCH = 200
 """Jobs that one operation removes: their ids must fit in a request."""
@@ -45,18 +46,18 @@ async def stop_at(owner: Owner, jobs: Sequence[Job], signal: str, grace: float) 
 
     Args:
         owner: Whose jobs.
-        jobs: Which; finished ones are left as they are.
+        jobs: Which; of finished ones only what lives on is ended, and their state stays.
         signal: The first signal's word.
         grace: Seconds before SIGKILL.
 
     Returns:
-        The jobs as they are then; an error for each that has survivors.
+        The jobs as they are then; an error for each that has survivors or cannot be looked after from here.
     """
-    busy = [job for job in jobs if not job.state.finished]
+    busy = [job for job in jobs if not job.state.finished or job.survivors]
     if not busy:
         return Found(owner, tuple(jobs))
     facts = await owner.call("stop", signal, str(round(grace * 10)), "stop", _uuids(busy))
-    errors = [
+    errors: list[RjobError] = [
         OwnerError(
             f"processes that nothing ends: {' '.join(words[2:])}",
             reason="survivors",
@@ -67,7 +68,7 @@ async def stop_at(owner: Owner, jobs: Sequence[Job], signal: str, grace: float) 
         for words in facts.other
         if words[0] == "survivors" and len(words) > 1
     ]
-    return await _again(owner, jobs, errors)
+    return await _again(owner, jobs, errors + _apart(owner, facts, jobs))
 
 
 async def signal_at(owner: Owner, jobs: Sequence[Job], operation: str, signal: str) -> Found:
@@ -84,9 +85,8 @@ async def signal_at(owner: Owner, jobs: Sequence[Job], operation: str, signal: s
     """
     facts = await owner.call(operation, signal, _uuids(jobs))
     ended = [_ref_of(words[1], jobs) for words in facts.other if words[0] == "ended" and len(words) > 1]
-    return await _again(
-        owner, jobs, [JobConflict(f"job {ref} is not running", host=owner.host, job=ref) for ref in ended]
-    )
+    errors = [JobConflict(f"job {ref} is not running", host=owner.host, job=ref) for ref in ended]
+    return await _again(owner, jobs, errors + _apart(owner, facts, jobs))
 
 
 async def remove_at(owner: Owner, jobs: Sequence[Job], *, force: bool, grace: float) -> Found:
@@ -103,16 +103,39 @@ async def remove_at(owner: Owner, jobs: Sequence[Job], *, force: bool, grace: fl
     """
     errors: list[RjobError] = []
     if force:
-        errors += (await stop_at(owner, jobs, "TERM", grace)).errors
-    gone = await _remove(owner, jobs)
-    errors += [
-        JobConflict(
-            f"job {job.ref} is not finished", hint="stop it first, or use --force", host=owner.host, job=job.ref
-        )
-        for job in jobs
-        if job not in gone
-    ]
+        stopped = await stop_at(owner, jobs, "TERM", grace)
+        errors += stopped.errors
+        lively = {job.instance_id for job in stopped.jobs if job.survivors}
+    else:
+        lively = {job.instance_id for job in jobs if job.survivors}
+    gone = await _remove(owner, [job for job in jobs if job.instance_id not in lively])
+    left = [job for job in jobs if job not in gone]
+    errors += [_kept(owner, job, lives=job.instance_id in lively) for job in left]
     return Found(owner, tuple(gone), tuple(errors))
+
+
+def _kept(owner: Owner, job: Job, *, lives: bool) -> JobConflict:
+    """Say why a job was not removed."""
+    problem = f"{job.survivors} of its processes live on" if lives and job.survivors else "is not finished"
+    hint = "stop it first, or use --force"
+    return JobConflict(
+        f"job {job.ref}: {problem}" if lives else f"job {job.ref} {problem}", hint=hint, host=owner.host, job=job.ref
+    )
+
+
+def _apart(owner: Owner, facts: Facts, jobs: Sequence[Job]) -> list[RjobError]:
+    """An error for each job that is in another pid namespace."""
+    return [
+        OwnerError(
+            f"job {_ref_of(words[1], jobs)} is in another container of its machine: from here it cannot be reached",
+            reason="apart",
+            hint="run rjob in that container",
+            host=owner.host,
+            job=_ref_of(words[1], jobs),
+        )
+        for words in facts.other
+        if words[0] == "apart" and len(words) > 1
+    ]
 
 
 async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, dry_run: bool) -> Found:
@@ -129,7 +152,7 @@ async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, 
     """
     limit = None if older_than is None else datetime.now(UTC) - timedelta(seconds=older_than)
     found = await listing(owner, Query(all=True), 0)
-    finished = [job for job in found.jobs if job.state.finished and job.host == owner.host]
+    finished = [job for job in found.jobs if job.state.finished and not job.survivors and job.host == owner.host]
     old = finished[: max(0, len(finished) - (keep or 0))]
     chosen = [job for job in old if limit is None or (job.end or job.begin or limit) <= limit]
     return Found(owner, tuple(chosen if dry_run else await _remove(owner, chosen)), found.errors)

@@ -37,6 +37,7 @@ async def examine(owner: Owner) -> list[Finding]:
         _detach(info.get("detach", "none")),
         _identity(info.get("identity", "none")),
         _follow(info.get("follow", "polling")),
+        _cgroups(info.get("cgroup", "none")),
         *_space(info.get("free-kib", "")),
         *_linger(info.get("linger", "")),
     ]
@@ -66,6 +67,16 @@ def _follow(how: str) -> Finding:
     if how == "polling":
         return Finding("note", "tail -f does not wait for changes here: a followed line shows up to 0.3 s late")
     return Finding("ok", "tail -f waits for changes: a followed line shows at once")
+
+
+def _cgroups(where: str) -> Finding:
+    if where == "none":
+        return Finding(
+            "note",
+            "no cgroup to use: a process that leaves its job's session and clears its environment can escape stop",
+            "run rjob within a delegated cgroup v2, or name one in RJOB_CGROUP",
+        )
+    return Finding("ok", f"each job gets a cgroup of its own below {where}: stop finds every process")
 
 
 def _space(text: str) -> list[Finding]:

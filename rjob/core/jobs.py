@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rjob.models import Job
-from rjob.runner.states import Verdict, derive, instant
+from rjob.runner.states import Verdict, derive, instant, survivors
 
 if TYPE_CHECKING:
     from rjob.runner.facts import Facts, JobFacts
@@ -50,6 +50,7 @@ def view(facts: Facts, job: JobFacts, host: str | None) -> tuple[Job, Verdict]:
         out_received=received[0],
         err_received=received[1],
         retry_of=_text(record.get("retry_of")),
+        survivors=survivors(job),
         record=record,
     )
     return made, verdict

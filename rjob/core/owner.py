@@ -227,11 +227,12 @@ class Owner:
             streaming: Whether its reply is a followed stream.
             talk: Whether its standard input stays open: as a sign of life, or to say more.
         """
-        data = request(operation, *lines, body=body, home=self._home)
-        opened = await self._ask(data, streaming=streaming, talk=talk)
+        marker = new_marker()
+        data = request(marker, operation, *lines, body=body, home=self._home)
+        opened = await self._ask(marker, data, streaming=streaming, talk=talk)
         if opened is None:
             await self._install()
-            opened = await self._ask(data, streaming=streaming, talk=talk)
+            opened = await self._ask(marker, data, streaming=streaming, talk=talk)
         if opened is None:
             raise ProtocolError("the runner was installed and is not there", hint="does something clear its folder?")
         process, exchange = opened
@@ -240,11 +241,10 @@ class Owner:
         finally:
             await process.close()
 
-    async def _ask(self, data: bytes, *, streaming: bool, talk: bool) -> tuple[Process, Exchange] | None:
+    async def _ask(self, marker: str, data: bytes, *, streaming: bool, talk: bool) -> tuple[Process, Exchange] | None:
         """Send a request and wait for the reply to begin; None if there is no runner to give one."""
         connection = await self.connect()
-        marker = new_marker()
-        process = await connection.run(self._runner.bootstrap(marker))
+        process = await connection.run(self._runner.bootstrap())
         try:
             await process.write(data)
             if not talk:
@@ -265,8 +265,8 @@ class Owner:
         """Put the runner on the host: once for each version of it."""
         connection = await self.connect()
         marker = new_marker()
-        async with await connection.run(self._runner.installer(marker)) as process:
-            await process.write(self._runner.install_request(self._home))
+        async with await connection.run(self._runner.installer()) as process:
+            await process.write(self._runner.install_request(marker, self._home))
             await process.write_eof()
             async for _ in Exchange(process, marker, streaming=False).events():
                 pass

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rjob.core.owner import Found
-from rjob.errors import JobConflict, OwnerError, RjobError
+from rjob.errors import JobConflict, OwnerError, RjobError, UsageError
 from rjob.models import Job, JobSpec, State
 from rjob.runner.launch import launch_of, retry_of, start_request
 
@@ -65,12 +65,25 @@ async def retry_at(owner: Owner, jobs: Sequence[Job], *, failed: bool, secrets: 
 def _here(spec: JobSpec, owner: Owner) -> JobSpec:
     """The specification with what depends on the owner: the directory here, the shell that the settings want there."""
     if owner.local:
-        spec = spec._replace(cwd=os.path.join(os.getcwd(), spec.cwd or ""))
-        if spec.cwd and len(spec.cwd) > 1:
-            spec = spec._replace(cwd=spec.cwd.rstrip("/") or "/")
+        spec = spec._replace(cwd=_absolute(spec.cwd))
     if spec.line is not None and spec.shell is None and not spec.login:
         spec = spec._replace(shell=owner.shell)
     return spec
+
+
+def _absolute(directory: str | None) -> str:
+    """A directory of this machine, as the caller means it.
+
+    Raises:
+        UsageError: It is relative to the current directory, and that is gone.
+    """
+    whole = os.path.expanduser(directory or "") if directory in ("~", None) or directory.startswith("~/") else directory
+    if not os.path.isabs(whole):
+        try:
+            whole = os.path.join(os.getcwd(), whole)
+        except OSError as error:
+            raise UsageError("the current directory no longer exists", hint="give another one with -C") from error
+    return whole.rstrip("/") or "/"
 
 
 async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:

@@ -1,6 +1,7 @@
 """How a job specification becomes what the POSIX runner is given: the words to run, the start record, the parts.
 
-The words travel as a shell text of a fixed form: settings, exports and one ``set --``, every value in single quotes.
+The words travel as a shell text of a fixed form: settings and one ``set --``, every value in single quotes.  The
+variables are a text of their own, for they may have the names of the runner's own: it is read last.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rjob.errors import UsageError
 from rjob.runner.protocol import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rjob.models import JobSpec
 
@@ -23,8 +24,18 @@ RECORD_LIMIT = 1800
 """Bytes of a start record in the registry; a longer one is summarised, and lies whole in the job's folder."""
 
 _COMMAND_LIMIT = 400
-_SPEC_LIMIT = 2000
+_TEXT_LIMIT = 2000
 _OWN = ("v", "event", "id", "instance", "time")
+_SHELLS_OWN = frozenset(
+    (
+        *("BASHOPTS", "BASHPID", "BASH_ALIASES", "BASH_ARGC", "BASH_ARGV", "BASH_ARGV0", "BASH_CMDS", "BASH_COMMAND"),
+        *("BASH_COMPAT", "BASH_LINENO", "BASH_REMATCH", "BASH_SOURCE", "BASH_SUBSHELL", "BASH_VERSINFO"),
+        *("BASH_XTRACEFD", "COMP_WORDBREAKS", "DIRSTACK", "EGID", "EPOCHREALTIME", "EPOCHSECONDS", "ERRNO", "EUID"),
+        *("FUNCNAME", "GROUPS", "HISTCMD", "KSHEGID", "KSHGID", "KSHUID", "KSH_VERSION", "LINENO", "OPTARG", "OPTIND"),
+        *("PGRP", "PIPESTATUS", "PPID", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "TMOUT", "UID", "USER_ID", "_"),
+    )
+)
+"""Variables that some shell makes itself or refuses to set: env(1) sets them instead."""
 
 
 class Launch(NamedTuple):
@@ -54,14 +65,16 @@ def start_request(launches: Sequence[Launch], now: str | None = None) -> tuple[l
         if len(full) > RECORD_LIMIT:
             parts.append(("job.json", full + b"\n"))
             full = _dump(_summary(launch.record))
-        spec = b""
-        if parts and parts[0][0] == "spec" and len(parts[0][1]) <= _SPEC_LIMIT and parts[0][1].isascii():
+        texts = {"spec": b"", "env": b""}
+        for name, data in launch.parts:
             # On a line of its own it costs the runner no process; but not every shell reads lines of any bytes.
-            spec = escape(os.fsdecode(parts.pop(0)[1]))
+            if name in texts and len(data) <= _TEXT_LIMIT and data.isascii():
+                texts[name] = escape(os.fsdecode(data))
+                parts.remove((name, data))
         sizes = " ".join(f"{name} {len(data)}" for name, data in parts)
         # The runner puts the number in front: the record goes without its opening brace.
-        lines += [launch.uuid.encode(), launch.copy.encode(), sizes.encode(), spec, launch.limit.encode(), full[1:]]
-        lines.append(str(len(launch.secrets)).encode())
+        lines += [launch.uuid.encode(), launch.copy.encode(), sizes.encode(), texts["spec"], texts["env"]]
+        lines += [launch.limit.encode(), full[1:], str(len(launch.secrets)).encode()]
         lines += [key.encode() + b"=" + escape(value) for key, value in launch.secrets]
         body += [data for _, data in parts]
     return lines, b"".join(body)
@@ -75,9 +88,14 @@ def launch_of(spec: JobSpec, uuid: str) -> Launch:
         uuid: The instance id that the client chose.
 
     Raises:
-        UsageError: There is nothing to run, or a word holds a NUL.
+        UsageError: There is nothing to run, a word holds a NUL, or a secret has a name that no shell hands on.
     """
+    for key, _ in spec.secrets:
+        if key in _SHELLS_OWN:
+            raise UsageError(f"a secret cannot be called {key}: shells keep that name to themselves")
     parts = [("spec", _spec_text(spec))]
+    if env := _exports(pair for pair in spec.env if pair[0] not in _SHELLS_OWN):
+        parts.append(("env", _bytes(env)))
     if spec.script is not None:
         parts.append(("script", spec.script))
     if spec.stdin is not None:
@@ -155,9 +173,20 @@ def _dump(record: Mapping[str, Any]) -> bytes:
     return json.dumps(record, separators=(",", ":"), ensure_ascii=True).encode()
 
 
+def _exports(variables: Iterable[tuple[str, str]]) -> str:
+    """The shell text that sets variables; empty for none."""
+    return "".join(f"export {key}={_quote(value)}\n" for key, value in variables)
+
+
+def _bytes(text: str) -> bytes:
+    if "\0" in text:
+        raise UsageError("a word must not hold a NUL character")
+    return os.fsencode(text)
+
+
 def _spec_text(spec: JobSpec) -> bytes:
     """The text that the runner reads before it becomes the command."""
-    lines = [f"export {key}={_quote(value)}" for key, value in spec.env]
+    lines = []
     if spec.cwd is not None:
         lines.append(f"rj_dir={_quote(spec.cwd)}")
     if spec.merge:
@@ -169,11 +198,9 @@ def _spec_text(spec: JobSpec) -> bytes:
     if spec.line is not None and spec.login:
         lines.append(f"rj_line={_quote(spec.line)}")
     else:
-        lines.append("set -- " + _words(spec))
-    text = "\n".join(lines) + "\n"
-    if "\0" in text:
-        raise UsageError("a word must not hold a NUL character")
-    return os.fsencode(text)
+        settings = [f"{key}={value}" for key, value in spec.env if key in _SHELLS_OWN]
+        lines.append(" ".join(["set --", *map(_quote, ["env", *settings] if settings else ()), _words(spec)]))
+    return _bytes("\n".join(lines) + "\n")
 
 
 def _words(spec: JobSpec) -> str:

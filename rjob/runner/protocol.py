@@ -2,6 +2,7 @@
 
 A request is one command on the host (:func:`bootstrap`) and these bytes on its standard input::
 
+    MARKER                    a random word that frames the reply
     HOME                      where rjob's files are on the host; empty for the default
     OPERATION LINES SIZE      how many lines and how many bytes follow
     …                         LINES lines
@@ -50,16 +51,6 @@ _LINE_LIMIT = 16 * 1024 * 1024
 _NOISE_LIMIT = 1024 * 1024
 _NOISE_SHOWN = 2000
 
-# One line, without ' ! \ and newlines, so that any login shell hands it on.
-_LOCATE = (
-    "IFS= read -r rj_home || exit 1; case $rj_home in "
-    '"") rj_home=${HOME:?}/.local/state/rjob;; "~/"*) rj_home=$HOME/${rj_home#??};; esac; '
-)
-_SERVE = (
-    'rj_self=$rj_home/runner/{name}; if [ -f "$rj_self" ] && [ -O "$rj_self" ] && [ -O "$rj_home" ]; '
-    'then . "$rj_self"; else echo "$1 absent"; fi'
-)
-
 
 class Runner(NamedTuple):
     """A script that performs the operations on one kind of machine."""
@@ -68,38 +59,37 @@ class Runner(NamedTuple):
     """Its file's name on the host, which holds its content's hash."""
     script: bytes
 
-    def bootstrap(self, marker: str) -> list[str]:
+    def bootstrap(self) -> list[str]:
         """The command that performs one request.
-
-        Args:
-            marker: What frames the reply (:func:`new_marker`).
 
         Returns:
             Its words, as :meth:`rjob.transports.base.Connection.run` takes them.
         """
-        return ["sh", "-c", _LOCATE + _SERVE.format(name=self.name), "rjob", marker]
+        return ["sh", "-c", _one_line("bootstrap"), "rjob", _one_line("check"), self.name]
 
-    def installer(self, marker: str) -> list[str]:
+    def installer(self) -> list[str]:
         """The command that takes the script (:meth:`install_request`) from standard input and keeps it on the host."""
-        return ["sh", "-c", _LOCATE + _KEEP.format(name=self.name, size=len(self.script)), "rjob", marker]
+        return ["sh", "-c", _one_line("install"), "rjob", _one_line("check"), self.name, str(len(self.script))]
 
-    def install_request(self, home: str) -> bytes:
+    def install_request(self, marker: str, home: str) -> bytes:
         """The bytes for :meth:`installer`'s standard input."""
-        return os.fsencode(home) + b"\n" + self.script
+        return os.fsencode(f"{marker}\n{home}\n") + self.script
 
 
-# Written beside, checked, renamed; a folder of somebody else's is left alone.
-_KEEP = (
-    "umask 077; rj_dir=$rj_home/runner; rj_new=$rj_dir/{name}.$$; "
-    'if [ -e "$rj_home" ] && ( [ -O "$rj_home" ] && exit 1; exit 0 ); then echo "$1 error foreign $rj_home"; '
-    'elif rj_why=$(mkdir -p "$rj_dir" 2>&1 && cat >"$rj_new" && [ $(wc -c <"$rj_new") -eq {size} ] 2>&1 '
-    '&& mv -f "$rj_new" "$rj_dir/{name}" 2>&1); then echo "$1 installed"; '
-    'else rm -f "$rj_new" 2>/dev/null; echo "$1 error read-only $rj_dir"; fi'
-)
+def _read_part(part: str) -> bytes:
+    with open(os.path.join(os.path.dirname(__file__), "posix", part + ".sh"), "rb") as file:
+        return file.read()
+
+
+def _one_line(part: str) -> str:
+    """A part as one line without comments, so that any login shell hands it on as an argument."""
+    lines = (line.strip() for line in _read_part(part).decode().split("\n"))
+    return " ".join(line for line in lines if line and not line.startswith("#"))
 
 
 _POSIX = (
     "job",
+    "become",
     "owner",
     "lock",
     "journal",
@@ -116,12 +106,7 @@ _POSIX = (
 
 def posix_runner() -> Runner:
     """The runner for POSIX machines: the parts in ``posix/``, one behind the other."""
-    folder = os.path.join(os.path.dirname(__file__), "posix")
-    parts = []
-    for part in _POSIX:
-        with open(os.path.join(folder, part + ".sh"), "rb") as file:
-            parts.append(file.read())
-    script = b"\n".join(parts)
+    script = b"\n".join(map(_read_part, _POSIX))
     return Runner("posix-" + blake2b(script, digest_size=16).hexdigest(), script)
 
 
@@ -130,10 +115,11 @@ def new_marker() -> str:
     return os.urandom(16).hex()
 
 
-def request(operation: str, *lines: str | bytes, body: bytes = b"", home: str = "") -> bytes:
+def request(marker: str, operation: str, *lines: str | bytes, body: bytes = b"", home: str = "") -> bytes:
     """The bytes that ask for one operation.
 
     Args:
+        marker: What frames the reply (:func:`new_marker`).
         operation: One of :data:`OPERATIONS`.
         lines: Its arguments.
         body: Its bytes.
@@ -148,7 +134,7 @@ def request(operation: str, *lines: str | bytes, body: bytes = b"", home: str = 
     if any(b"\n" in line or b"\0" in line for line in encoded):
         raise ValueError("a line of a request must not hold a newline or NUL")
     head = f"{operation} {len(lines)} {len(body)}".encode()
-    return b"\n".join([encoded[0], head, *encoded[1:], b"go\n"]) + body
+    return b"\n".join([marker.encode(), encoded[0], head, *encoded[1:], b"go\n"]) + body
 
 
 def escape(value: str) -> bytes:
@@ -384,6 +370,11 @@ _SAYINGS = {
     "read-only": ("cannot write to {}", "make it writable, or set `home` for this host in the settings file"),
     "no-space": ("cannot write to {}: no space left, or not permitted", "free some space there and try again"),
     "foreign": ("{} belongs to somebody else", "set RJOB_HOME (or `home` for this host) to a folder of your own"),
+    "exposed": (
+        "others may write to {}",
+        "chmod go-w it, or set RJOB_HOME (or `home` for this host) to another folder",
+    ),
+    "link": ("{} is a symbolic link: no runner is run through one", "remove the link"),
     "locked": ("the registry is locked by {}, and has been for a minute", "see what that process is waiting for"),
     "machine": ("not a usable machine id: {}", "set RJOB_MACHINE on that machine to letters and digits"),
     "cut": ("the request did not arrive whole", "try again: nothing was done"),

@@ -64,7 +64,7 @@ def derive(facts: JobFacts) -> Verdict:
     """
     record = facts.words("exit")
     if record is not None:
-        return _finished(facts, record)
+        return _with_survivors(_finished(facts, record), facts)
     if facts.foreign:
         return Verdict(State.DISCONNECTED, "its machine is another one under the same home: as its files tell")
     if facts.alive is None:
@@ -72,6 +72,8 @@ def derive(facts: JobFacts) -> Verdict:
     supervisor, leader, count, boot = (facts.alive + ["-"] * 4)[:4]
     if supervisor == "none":
         return Verdict(State.NOT_STARTED, "it was registered, but nothing has started it")
+    if boot == "apart":
+        return Verdict(State.DISCONNECTED, "it is in another container of its machine: from here it cannot be told")
     if supervisor != "-":
         return _supervised(facts, leader)
     if boot == "other":
@@ -90,6 +92,25 @@ def _supervised(facts: JobFacts, leader: str) -> Verdict:
     return Verdict(State.RUNNING)
 
 
+def survivors(facts: JobFacts) -> int:
+    """How many processes of a job live on after its command has ended.
+
+    Args:
+        facts: What its owner tells.
+    """
+    if facts.words("exit") is None or facts.alive is None or len(facts.alive) < 3:
+        return 0
+    return number(facts.alive[2]) or 0
+
+
+def _with_survivors(verdict: Verdict, facts: JobFacts) -> Verdict:
+    count = survivors(facts)
+    if not count:
+        return verdict
+    told = f"{count} of its processes live on" if count > 1 else "1 of its processes lives on"
+    return verdict._replace(reason=f"{verdict.reason}; {told}" if verdict.reason else told)
+
+
 def _finished(facts: JobFacts, record: list[str]) -> Verdict:
     if len(record) < 4 or record[0] != "1":
         return Verdict(State.LOST, "its exit record cannot be read")
@@ -106,9 +127,10 @@ def _finished(facts: JobFacts, record: list[str]) -> Verdict:
     if stop is not None:
         if word == "never":
             return Verdict(State.STOPPED, "it was stopped before it began")
-        return Verdict(State.STOPPED, None, status, sent or (None if status is not None else _marked(stop)))
+        return Verdict(State.STOPPED, None, status, sent or _marked(stop))
     if expired is not None:
-        return Verdict(State.FAILED, "its time limit was reached", status, sent or _marked(expired))
+        # However politely it ended: its end is the signal's doing.
+        return Verdict(State.FAILED, "its time limit was reached", None, sent or _marked(expired))
     if sent is not None:
         return Verdict(State.FAILED, f"ended by {signal_name(sent)}", None, sent)
     if status is None:
@@ -139,16 +161,13 @@ def _sent_signal(facts: JobFacts, status: int | None) -> int | None:
 
 
 def _why(facts: JobFacts, status: int) -> str:
-    error = facts.text("error")
-    if error:
-        return error
-    record = facts.record or {}
-    argv = record.get("argv") or []
     if status in (126, 127):
         what = "the command was not found" if status == 127 else "the command cannot be executed"
+        told = facts.text("error") or f"{what} (exit status {status})"
+        argv = (facts.record or {}).get("argv") or []
         if isinstance(argv, list) and len(argv) == 1 and " " in str(argv[0]).strip():
-            return f"{what} (exit status {status}); for a shell line use -c"
-        return f"{what} (exit status {status})"
+            return f"{told}; for a shell line use -c"
+        return told
     if 128 < status <= 192:
         return f"exit status {status} (128 + {signal_name(status - 128)}, perhaps)"
     return f"exit status {status}"

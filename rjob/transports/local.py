@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rjob.errors import ConnectFailed
 from rjob.hookspecs import hookimpl
@@ -103,6 +104,23 @@ async def _ready(*readable: int, writable: int | None = None) -> list[int]:
     return select.select(readable, [], [], 0)[0]
 
 
+def _ignored() -> list[signal.Signals]:
+    """The signals that this process's caller ignores: a shell passes that on, and cannot undo it."""
+    # Python itself ignores these two, and gives them back to children.
+    own = (signal.SIGPIPE, signal.SIGXFSZ)
+    return [number for number in signal.valid_signals() if number not in own and _handler(number) is signal.SIG_IGN]
+
+
+def _handler(number: int) -> Any:
+    return signal.getsignal(number)
+
+
+def _default_signals() -> None:
+    """In a child: let every signal do what it does by default."""
+    for number in _ignored():
+        signal.signal(number, signal.SIG_DFL)
+
+
 class LocalConnection(Connection):
     """Nothing to hold open."""
 
@@ -117,6 +135,7 @@ class LocalConnection(Connection):
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
+                preexec_fn=_default_signals if _ignored() else None,  # noqa: PLW1509  (no thread of ours holds a lock)
             )
         except OSError as error:
             raise ConnectFailed(f"cannot run {argv[0]}: {error.strerror}") from error

@@ -209,8 +209,8 @@ class Host:
     def install(self) -> None:
         """Send the runner, as a client does."""
         marker = new_marker()
-        exchange = self.spawn(RUNNER.installer(marker), marker)
-        exchange.say(RUNNER.install_request(str(self.home)))
+        exchange = self.spawn(RUNNER.installer(), marker)
+        exchange.say(RUNNER.install_request(marker, str(self.home)))
         exchange.hang_up()
         exchange.finish()
 
@@ -226,8 +226,8 @@ class Host:
         if not self.script.exists():
             self.install()
         marker = new_marker()
-        exchange = self.spawn(RUNNER.bootstrap(marker), marker, streaming=streaming, env=env)
-        exchange.say(request(operation, *lines, body=body, home=str(self.home)))
+        exchange = self.spawn(RUNNER.bootstrap(), marker, streaming=streaming, env=env)
+        exchange.say(request(marker, operation, *lines, body=body, home=str(self.home)))
         return exchange
 
     def ask(

@@ -64,12 +64,12 @@ class MemoryRunner:
 
     async def __call__(self, command: FakeCommand) -> int:
         """Serve one request: the handler of a fake machine."""
-        marker = command.argv[-1]
         reader = Reader(command)
+        marker = await reader.line()
         await reader.line()
         if not self.installed:
             # Whatever is asked first finds no runner; the next request brings it.
-            self.installed = "cat" in command.argv[2]
+            self.installed = "mkdir" in command.argv[2]
             await command.write(f"{marker} {'installed' if self.installed else 'absent'}\n".encode())
             return 0
         operation, count, size = (await reader.line()).split()
@@ -88,7 +88,7 @@ class MemoryRunner:
         begun = []
         await self.describe(talk)
         for _ in range(int(next(rest))):
-            uuid, copy, sizes, spec, limit, record, secrets = (next(rest) for _ in range(7))
+            uuid, copy, sizes, spec, env, limit, record, secrets = (next(rest) for _ in range(8))
             files: dict[str, bytes] = {"spec": plain(spec)} if spec else dict(self.kept(copy))
             words = sizes.split()
             for name, size in zip(words[::2], words[1::2], strict=True):

@@ -59,13 +59,12 @@ def quiet(host: Host) -> None:
 
 def launch_bytes(host: Host, launch: Launch) -> bytes:
     lines, body = start_request([launch])
-    return request("start", *lines, body=body, home=str(host.home))
+    return request(new_marker(), "start", *lines, body=body, home=str(host.home))
 
 
 def send(host: Host, data: bytes) -> Exchange:
     """Ask with bytes of one's own; the reply may be anything."""
-    marker = new_marker()
-    exchange = host.spawn(RUNNER.bootstrap(marker), marker)
+    exchange = host.spawn(RUNNER.bootstrap(), data.partition(b"\n")[0].decode() or "none")
     exchange.say(data)
     exchange.hang_up()
     try:
@@ -108,11 +107,11 @@ def test_a_request_cut_anywhere_has_no_effect(host: Host) -> None:
 
 
 def test_an_installer_cut_anywhere_installs_nothing(host: Host) -> None:
-    whole = RUNNER.install_request(str(host.home))
-    head = len(str(host.home)) + 1
+    marker = new_marker()
+    whole = RUNNER.install_request(marker, str(host.home))
+    head = len(whole) - len(RUNNER.script)
     for size in [*range(head + 40), *range(head + 40, len(whole), 997), len(whole) - 1]:
-        marker = new_marker()
-        exchange = host.spawn(RUNNER.installer(marker), marker)
+        exchange = host.spawn(RUNNER.installer(), marker)
         exchange.say(whole[:size])
         exchange.hang_up()
         try:
@@ -258,7 +257,7 @@ def test_a_remove_that_dies_at_any_step_and_is_repeated_removes(host: Host) -> N
             host.settled(job.uuid)
         names = " ".join(job.uuid for job in jobs)
         with Sabotage(host, script):
-            send(host, request("remove", names, home=str(host.home)))
+            send(host, request(new_marker(), "remove", names, home=str(host.home)))
         host.ask("remove", names)
         for job in jobs:
             assert not host.folder(job.uuid).exists(), where
@@ -282,7 +281,7 @@ def test_a_cursor_that_dies_at_any_step_is_never_half_moved(host: Host) -> None:
     host.settled(job)
     for at, (where, script) in enumerate(variants(CURSOR)):
         with Sabotage(host, script):
-            send(host, request("received", f"{job} {at + 1} 0", home=str(host.home)))
+            send(host, request(new_marker(), "received", f"{job} {at + 1} 0", home=str(host.home)))
         assert host.job(job).received in ((at, 0), (at + 1, 0)), where
         host.ask("received", f"{job} {at + 1} 0")
         assert host.job(job).received == (at + 1, 0), where
@@ -300,7 +299,7 @@ def test_a_rebuild_that_dies_at_any_step_can_be_repeated(host: Host) -> None:
     before = sorted((host.owner / "registry.jsonl").read_text().splitlines())
     for where, script in variants(REBUILD):
         with Sabotage(host, script):
-            send(host, request("rebuild", home=str(host.home)))
+            send(host, request(new_marker(), "rebuild", home=str(host.home)))
         answer = host.ask("rebuild")
         assert answer.lines == ["rebuilt 2"], where
         assert sorted((host.owner / "registry.jsonl").read_text().splitlines()) == before, where
@@ -324,14 +323,14 @@ def recording() -> list[int]:
     """The lines of the supervisor's text behind which it can die once its command has ended."""
     script = RUNNER.script.decode().split("\n")
     first = next(number for number, line in enumerate(script) if line.startswith('set -- "$1" "$?"'))
-    last = next(number for number in range(first, len(script)) if script[number].startswith("exec sh "))
+    last = next(number for number in range(first, len(script)) if 'exec sh "$0" ended' in script[number])
     return [number for number in range(first, last) if not script[number].startswith(("until", "\t"))]
 
 
 def supervisor_variants() -> Iterator[tuple[str, bytes]]:
     """The runner whose supervisor dies: before its command begins, with it or alone, and when it has ended."""
     script = RUNNER.script.decode().split("\n")
-    deaths = [(section("become"), ['kill -KILL "$8" $$', 'kill -KILL "$8"']), (recording(), ["kill -KILL $$"])]
+    deaths = [(section("become"), ['kill -KILL "$9" $$', 'kill -KILL "$9"']), (recording(), ["kill -KILL $$"])]
     for numbers, words in deaths:
         for number in numbers:
             for word in words:
@@ -635,9 +634,9 @@ def test_rebuild_of_more_jobs_than_an_argument_list_holds(host: Host) -> None:
         (folder / "exit").write_text("1 0 - 2026-01-01T00:00:00Z\n")
     # A smaller limit stands for more jobs: a quarter of the stack is what the kernel allows.
     marker = new_marker()
-    command = ["sh", "-c", 'ulimit -s 512; exec "$@"', "sh", *RUNNER.bootstrap(marker)]
+    command = ["sh", "-c", 'ulimit -s 512; exec "$@"', "sh", *RUNNER.bootstrap()]
     exchange = host.spawn(command, marker)
-    exchange.say(request("rebuild", home=str(host.home)))
+    exchange.say(request(marker, "rebuild", home=str(host.home)))
     exchange.hang_up()
     assert exchange.finish().lines == ["rebuilt 2599"]
     assert len(events(host)) == 2 * 2599
@@ -799,12 +798,11 @@ def test_a_home_of_somebody_else_is_left_alone(any_host: Host, place: str) -> No
     quiet(any_host)
     before = snapshot(any_host)
     os.chown(any_host.home if place == "home" else any_host.owner, 12345, 12345)
-    with pytest.raises(OwnerError) as caught:
-        (any_host.install if place == "home" else lambda: any_host.ask("facts", "all"))()
-    assert caught.value.code == "foreign"
-    if place == "home":
-        # Nothing of what lies there is run either.
-        assert any_host.ask("facts", "all").absent
+    # Nothing of what lies there is run either.
+    for attempt in (any_host.install, lambda: any_host.ask("facts", "all")):
+        with pytest.raises(OwnerError) as caught:
+            attempt()
+        assert caught.value.code == "foreign"
     assert snapshot(any_host) == before
 
 

@@ -233,20 +233,21 @@ def test_a_hostile_host_brings_nothing_but_our_own_errors(data: bytes, at: list[
 @pytest.mark.parametrize("bad", ["a\nb", "a\0b", b"a\nb", b"\0"])
 def test_a_request_refuses_what_would_be_another_line(bad: str | bytes) -> None:
     with pytest.raises(ValueError, match="newline or NUL"):
-        request("facts", bad)
+        request(MARKER, "facts", bad)
     with pytest.raises(ValueError, match="newline or NUL"):
-        request("facts", home=os.fsdecode(bad))
+        request(MARKER, "facts", home=os.fsdecode(bad))
 
 
 def test_a_request_refuses_an_unknown_operation() -> None:
     with pytest.raises(ValueError, match="no such operation"):
-        request("dance")
+        request(MARKER, "dance")
 
 
 @given(st.sampled_from(sorted(OPERATIONS)), st.lists(words.filter(lambda text: "\0" not in text)), st.binary())
 def test_a_request_tells_its_own_length(operation: str, lines: list[str], body: bytes) -> None:
-    data = request(operation, *lines, body=body, home="/h")
-    home, head, rest = data.split(b"\n", 2)
+    data = request(MARKER, operation, *lines, body=body, home="/h")
+    marker, home, head, rest = data.split(b"\n", 3)
+    assert marker.decode() == MARKER
     name, count, size = head.decode().split()
     assert (home, name, int(count), int(size)) == (b"/h", operation, len(lines), len(body))
     *got, tail = rest.split(b"\n", len(lines))
@@ -264,7 +265,7 @@ def test_escaped_values_stand_on_one_line_and_come_back(text: str) -> None:
     assert os.fsdecode(data.replace(b"%0A", b"\n").replace(b"%25", b"%")) == text
 
 
-@pytest.mark.parametrize("words", [RUNNER.bootstrap(MARKER), RUNNER.installer(MARKER)], ids=["bootstrap", "installer"])
+@pytest.mark.parametrize("words", [RUNNER.bootstrap(), RUNNER.installer()], ids=["bootstrap", "installer"])
 def test_the_commands_are_safe_in_single_quotes_of_any_shell(words: list[str]) -> None:
     assert not set("".join(words)) & set("'!\\\n")
     assert all(word.isascii() for word in words)
@@ -293,9 +294,9 @@ def test_the_commands_survive_a_login_shell(login: str, tmp_path: Path) -> None:
         return events
 
     marker = new_marker()
-    facts = request("facts", "id 1", home=home)
-    assert ask(RUNNER.bootstrap(marker), facts, marker) == [Absent()]
-    assert ask(RUNNER.installer(marker), RUNNER.install_request(home), marker) == [End()]
-    told = ask(RUNNER.bootstrap(marker), facts, marker)
+    facts = request(marker, "facts", "id 1", home=home)
+    assert ask(RUNNER.bootstrap(), facts, marker) == [Absent()]
+    assert ask(RUNNER.installer(), RUNNER.install_request(marker, home), marker) == [End()]
+    told = ask(RUNNER.bootstrap(), facts, marker)
     assert Line("total 0") in told
     assert told[-1] == End()

@@ -80,9 +80,9 @@ TABLE: list[tuple[str, JobFacts, Verdict]] = [
     ("stopped by TERM", ended("143", stop=f"TERM {AT}"), Verdict(State.STOPPED, None, None, 15)),
     ("stopped by KILL", ended("137", stop=f"TERM {AT}"), Verdict(State.STOPPED, None, None, 9)),
     ("stopped by number", ended("130", stop=f"2 {AT}"), Verdict(State.STOPPED, None, None, 2)),
-    ("stopped, ended well", ended("0", stop=f"INT {AT}"), Verdict(State.STOPPED, None, 0)),
-    ("stopped, own status", ended("7", stop=f"TERM {AT}"), Verdict(State.STOPPED, None, 7)),
-    ("stopped, another signal's status", ended("139", stop=f"TERM {AT}"), Verdict(State.STOPPED, None, 139)),
+    ("stopped, ended well", ended("0", stop=f"INT {AT}"), Verdict(State.STOPPED, None, 0, 2)),
+    ("stopped, own status", ended("7", stop=f"TERM {AT}"), Verdict(State.STOPPED, None, 7, 15)),
+    ("stopped, another signal's status", ended("139", stop=f"TERM {AT}"), Verdict(State.STOPPED, None, 139, 15)),
     (
         "stopped before it began",
         ended("never", stop=f"TERM {AT}"),

@@ -1,48 +1,102 @@
 # op: facts.  What files and processes tell of jobs.
 
-# The processes of job $1 that live, given its main process's pid $2 and begin $3: rj_pids.
-rj_tree() {
-	rj_pids='' rj_session=none
-	if [ -r "/proc/$$/stat" ]; then
-		# A session bears its leader's pid.  Where the leader is gone the number proves nothing by itself, unless this
-		# operation has seen the leader, and nobody else bears it now.
-		if rj_alive "$2" "$3" "$rj_boot" || { [ "${rj_known-}" = "$2" ] && ! rj_proc "$2"; }; then
-			rj_session=$2
-		fi
-		rj_proc $$
-		rj_cookies=$(grep -ls "RJOB_INSTANCE=$1" /proc/[0-9]*/environ 2>/dev/null | tr -c '0-9' ' ')
-		# Not the processes of this very operation, should the job have asked for it.
-		rj_pids=$(LC_ALL=C grep -s '' /proc/[0-9]*/stat |
-			LC_ALL=C awk -v session="$rj_session" -v mine="$rj_sid" -v cookies="$rj_cookies" '
-				BEGIN { count = split(cookies, list, " "); for (i = 1; i <= count; i++) marked[list[i]] = 1 }
-				# A name may hold newlines: what counts stands in the last line.
-				{ pid = substr($0, 7); sub(/\/.*/, "", pid); last[pid] = $0 }
-				END {
-					for (pid in last) {
-						sub(/^.*\) /, "", last[pid])
-						split(last[pid], field, " ")
-						if (pid + 0 <= 1 || field[1] == "Z" || field[1] == "X" || field[4] == mine) continue
-						if (field[4] "" == session "" || pid in marked) printf "%s ", pid
-					}
-				}')
-	elif rj_alive "$2" "$3" "$rj_boot"; then
+# List the living processes of job $1: rj_pids.  Adds them to rj_seen, as PID:BEGIN words.
+# $2, $3: pid and begin of its main process (0 and - if there is none).
+# rj_seen: what earlier looks have found; it stays the job's while pid and begin are the same.
+# rj_known: the number of a session that the caller has seen the main process lead.
+#
+# A process is the job's if it is in the session that its main process leads, if its environment carries the job's cookie
+# (unless it is in a session that another job leads), if it was seen before, if it is in the job's cgroup, or if its
+# parent is one of these and it is not another job's.
+rj_list_pids() {
+	rj_pids='' rj_living='' rj_folder='' rj_session=none
+	if [ ! -r "/proc/$$/stat" ]; then
+		rj_alive "$2" "$3" "$rj_boot" || return 0
 		rj_pids=$(LC_ALL=C ps -A -o pid= -o pgid= -o stat= 2>/dev/null |
 			LC_ALL=C awk -v group="$2" '$2 == group && $3 !~ /^Z/ { printf "%s ", $1 }')
 		rj_pids=${rj_pids:-$2}
+		return
 	fi
+	# A session bears its leader's pid.  Where the leader is gone the number proves nothing by itself, unless the leader
+	# was seen, and nobody else bears it now.
+	if rj_alive "$2" "$3" "$rj_boot" || { [ "${rj_known-}" = "$2" ] && ! rj_proc "$2"; }; then
+		rj_session=$2
+	fi
+	rj_read_cgroup "$1"
+	rj_proc $$
+	rj_living=$({
+		LC_ALL=C grep -zsx -e 'RJOB_INSTANCE=[0-9a-f-]*' -e 'RJOB_SUPERVISES=[0-9a-f-]*' /dev/null /proc/[0-9]*/environ |
+			tr '\000' '\n'
+		LC_ALL=C grep -s '' /proc/[0-9]*/stat
+	} | LC_ALL=C awk -v job="$1" -v session="$rj_session" -v mine="$rj_sid" -v seen="${rj_seen-}" -v group="$rj_group" "$rj_belongs")
+	for rj_word in $rj_living; do
+		rj_pids="$rj_pids ${rj_word%:*}"
+		case " ${rj_seen-} " in *" $rj_word "*) ;; *) rj_seen="${rj_seen-} $rj_word" ;; esac
+	done
 }
 
-# identity and main of job $1: rj_pid rj_begin rj_booted, rj_main rj_main_begin; empty where not written yet.
+# The program for awk that tells which processes belong to a job, as PID:BEGIN words in the order of /proc.
+# Left out are processes of the session "mine", the operation's own, should the job have asked for it.
+# shellcheck disable=SC2016
+rj_belongs='
+	BEGIN {
+		count = split(seen, list, " "); for (i = 1; i <= count; i++) before[list[i]] = 1
+		count = split(group, list, " "); for (i = 1; i <= count; i++) within[list[i]] = 1
+	}
+	{ pid = substr($0, 7); sub(/\/.*/, "", pid) }
+	/^\/proc\/[0-9]+\/environ:RJOB_INSTANCE=/ { sub(/^[^=]*=/, ""); cookie[pid] = $0; next }
+	/^\/proc\/[0-9]+\/environ:/ { keeper[pid] = 1; next }
+	# A name may hold newlines: what counts stands in the last line.
+	{ if (!(pid in last)) order[++total] = pid; last[pid] = $0 }
+	END {
+		for (i = 1; i <= total; i++) {
+			pid = order[i]
+			sub(/^.*\) /, "", last[pid])
+			split(last[pid], field, " ")
+			if (pid + 0 <= 1 || field[1] ~ /^[ZX]/ || field[4] == mine) continue
+			parent[pid] = field[2]; sid = field[4]; begin[pid] = field[20]
+			if (sid "" == session "" || pid in within || pid ":" begin[pid] in before) ours[pid] = 1
+			else if (pid in cookie && cookie[pid] == job && (!(sid in cookie) || cookie[sid] == job)) ours[pid] = 1
+			else if (pid in cookie ? cookie[pid] != job : pid in keeper) other[pid] = 1
+		}
+		do {
+			grown = 0
+			for (i = 1; i <= total; i++) {
+				pid = order[i]
+				if (pid in begin && !(pid in ours) && !(pid in other) && parent[pid] in ours) ours[pid] = grown = 1
+			}
+		} while (grown)
+		for (i = 1; i <= total; i++) if (order[i] in ours) printf "%s:%s ", order[i], begin[order[i]]
+	}'
+
+# The pids in job $1's own cgroup and below it: rj_group; empty if it has none.
+rj_read_cgroup() {
+	rj_group='' rj_folder=''
+	{ IFS= read -r rj_folder <"$rj_owner/jobs/$1/cgroup"; } 2>/dev/null || return 0
+	case $rj_folder in /sys/fs/cgroup/*"/rjob-$1") ;; *) rj_folder='' ;; esac
+	[ -d "$rj_folder" ] || return 0
+	for rj_file in "$rj_folder/cgroup.procs" "$rj_folder"/*/cgroup.procs "$rj_folder"/*/*/cgroup.procs; do
+		[ ! -e "$rj_file" ] || while read -r rj_word; do rj_group="$rj_group $rj_word"; done <"$rj_file"
+	done
+}
+
+# Take away the cgroup rj_folder, if there is one; it is empty.
+rj_drop_cgroup() {
+	[ -z "$rj_folder" ] || rmdir "$rj_folder" 2>/dev/null
+}
+
+# identity and main of job $1: rj_pid rj_begin rj_booted rj_place (its pid namespace), rj_main rj_main_begin; empty where not
+# written yet.
 rj_read_identity() {
-	rj_pid='' rj_begin='' rj_booted='' rj_main='' rj_main_begin=''
-	{ IFS=' ' read -r rj_pid rj_begin rj_booted rj_word <"$rj_owner/jobs/$1/identity"; } 2>/dev/null || :
+	rj_pid='' rj_begin='' rj_booted='' rj_place='' rj_main='' rj_main_begin=''
+	{ IFS=' ' read -r rj_pid rj_begin rj_booted rj_1 rj_2 rj_3 rj_place rj_word <"$rj_owner/jobs/$1/identity"; } 2>/dev/null || :
 	{ IFS=' ' read -r rj_main rj_main_begin <"$rj_owner/jobs/$1/main"; } 2>/dev/null || :
 	case $rj_pid$rj_main in
 	*[!0-9]*) rj_pid=0 rj_begin=- rj_booted=broken rj_main='' ;;
 	esac
 }
 
-# What lives of the unfinished job $1.  The files are read after this, so an end that falls between is seen there.
+# Tell what lives of the unfinished job $1.  The files are read after this, so an end that falls between is seen there.
 rj_liveness() {
 	rj_read_identity "$1"
 	if [ -z "$rj_pid" ] && [ -e "$rj_owner/jobs/$1/identity" ]; then
@@ -52,18 +106,55 @@ rj_liveness() {
 		[ "$rj_pid" ] || rj_booted=none
 	fi
 	[ "$rj_pid$rj_booted" ] || { printf 'alive %s none - -\n' "$1"; return; }
+	if rj_is_apart "$rj_booted" "$rj_place"; then
+		printf 'alive %s ? ? - apart\n' "$1"
+		return
+	fi
 	rj_keeper=- rj_leader=- rj_count=-
 	if rj_alive "$rj_pid" "$rj_begin" "$rj_booted"; then rj_keeper=$rj_state; fi
 	if [ "$rj_main" ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"; then rj_leader=$rj_state; fi
 	if [ "$rj_keeper" = - ] && [ "$rj_booted" = "$rj_boot" ]; then
-		rj_tree "$1" "${rj_main:-0}" "${rj_main_begin:--}"
-		# shellcheck disable=SC2086
-		set -- "$1" $rj_pids
-		rj_count=$(($# - 1))
+		rj_seen=''
+		rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"
+		rj_count_words "$rj_pids"
 	fi
 	# A claim that tells nothing is no sign of another boot.
 	case $rj_booted in "$rj_boot" | none | broken | never) rj_word=same ;; *) rj_word=other ;; esac
 	printf 'alive %s %s %s %s %s\n' "$1" "$rj_keeper" "$rj_leader" "$rj_count" "$rj_word"
+}
+
+# How many words $1 has: rj_count.
+rj_count_words() {
+	# shellcheck disable=SC2086
+	set -- $1
+	rj_count=$#
+}
+
+# Processes of the ended job $1 that live on: rj_pids.  Fails if there are none.
+# The supervisor lists them in "survivors" when the command ends; the last one's end empties that file.
+rj_find_survivors() {
+	rj_pids='' rj_seen=''
+	[ -s "$rj_owner/jobs/$1/survivors" ] || return 1
+	IFS= read -r rj_seen <"$rj_owner/jobs/$1/survivors"
+	rj_read_identity "$1"
+	[ "$rj_booted" = "$rj_boot" ] && ! rj_is_apart "$rj_booted" "$rj_place" || return 1
+	rj_list_pids "$1" 0 -
+	[ "$rj_pids" ] && return
+	{ true >"$rj_owner/jobs/$1/survivors"; } 2>/dev/null
+	rj_drop_cgroup
+	return 1
+}
+
+# Note which processes of job $1, whose command has just ended, live on; take its cgroup away if there are none.
+rj_note_survivors() {
+	rj_read_identity "$1"
+	rj_known=$rj_main rj_seen=''
+	rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"
+	if [ "$rj_pids" ]; then
+		{ printf '%s\n' "$rj_living" >"$rj_owner/jobs/$1/survivors"; } 2>/dev/null
+	else
+		rj_drop_cgroup
+	fi
 }
 
 # The small files and the sizes of jobs $*, as grep and stat print them.
@@ -90,7 +181,14 @@ rj_facts() {
 	rj_base=.
 	cd "$rj_owner/jobs" || return
 	for rj_uuid; do
-		[ -e "$rj_uuid/exit" ] || [ -h "$rj_uuid" ] || rj_liveness "$rj_uuid"
+		if [ -e "$rj_uuid/exit" ]; then
+			! rj_find_survivors "$rj_uuid" || {
+				rj_count_words "$rj_pids"
+				printf 'alive %s - - %s same\n' "$rj_uuid" "$rj_count"
+			}
+		else
+			[ -h "$rj_uuid" ] || rj_liveness "$rj_uuid"
+		fi
 	done
 	while [ $# -gt 200 ]; do
 		rj_batch=''

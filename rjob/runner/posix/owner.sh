@@ -1,13 +1,19 @@
 # What every operation stands on: the machine, the owner's folder, the numbers.
 
-# Whether the process with pid $1, begin $2, boot $3 lives.
+# Whether an identity is of another pid namespace of this boot: whether it lives cannot be told from here.
+# $1: its boot; $2: its namespace, - or nothing if unknown.
+rj_is_apart() {
+	[ "$1" = "$rj_boot" ] || return 1
+	case ${2:--} in - | "$rj_namespace") return 1 ;; esac
+	[ "$rj_namespace" != - ]
+}
+
+# Whether the process with pid $1, begin $2, boot $3, namespace $4 lives, or may live.
 rj_alive() {
+	! rj_is_apart "$3" "${4-}" || return 0
 	[ "$3" = "$rj_boot" ] && rj_proc "$1" && [ "$rj_start" = "$2" ] || return 1
 	case $rj_state in Z* | X*) return 1 ;; esac
 }
-
-rj_newline='
-'
 
 rj_nap() { sleep "$1" 2>/dev/null || sleep 1; }
 

@@ -23,6 +23,8 @@ rj_host_get() {
 # get | tail ID | stop ID: for whoever is on the machine without rjob.
 rj_host() {
 	rj_home=${rj_self%/runner/*} rj_marker=host
+	rj_namespace=$(LC_ALL=C ls -l /proc/self/ns/pid 2>/dev/null)
+	case $rj_namespace in *'pid:['*) rj_namespace=${rj_namespace##*\[} rj_namespace=${rj_namespace%]} ;; *) rj_namespace=- ;; esac
 	rj_read_machine
 	rj_read_next
 	case ${2-} in '' | *[!0-9]*) rj_found='' ;; *) rj_select "id $2" ;; esac
@@ -44,7 +46,8 @@ rj_host() {
 
 # One request: "OP LINES SIZE", as many lines, as many bytes.
 rj_serve() {
-	rj_marker=$1
+	# Seen in the names of files and of processes, so it must not tell the marker.
+	rj_check_text=$1 rj_token=${rj_marker%????????????????????}
 	rj_umask=''
 	# Where the kernel tells it, that costs no process.
 	{ read -r rj_word && IFS=':	 ' read -r rj_word rj_umask; } 2>/dev/null </proc/self/status
@@ -63,7 +66,6 @@ rj_serve() {
 	done
 	IFS=' ' read -r rj_value || rj_fail cut "the request ended early"
 	[ "$rj_value" = go ] || rj_fail cut "the request is broken"
-	if [ -e "$rj_home" ] && [ ! -O "$rj_home" ]; then rj_fail foreign "$rj_home"; fi
 	rj_read_machine
 	if [ -h "$rj_owner" ] || { [ -e "$rj_owner" ] && [ ! -O "$rj_owner" ]; }; then rj_fail foreign "$rj_owner"; fi
 	case $rj_op in
@@ -79,11 +81,12 @@ rj_read_boot
 case ${1-} in
 ended | expire)
 	umask 077
-	rj_marker=$1 rj_self=$0 rj_owner=${2%/jobs/*}
+	rj_marker=$1 rj_self=$0 rj_owner=${2%/jobs/*} rj_namespace=$3
 	if [ "$1" = ended ]; then
 		rj_lock
 		rj_settle "${2##*/}"
 		rj_unlock
+		rj_note_survivors "${2##*/}"
 	else
 		rj_op_stop TERM 100 expired "${2##*/}"
 	fi

@@ -1,23 +1,56 @@
 # ops: signal, tree, stop, conclude.  Signals, and the end of jobs.
 
-# Before a signal may go to job $1: prove that the pids are its own.  rj_pids is its tree.
-rj_find_tree() {
-	rj_tries=0
+# List the processes of the unfinished job $1, proved to be its own: rj_pids, rj_seen, and what rj_read_identity sets.
+# Waits up to 2.5 s for a job that is just being started.
+rj_scan() {
+	rj_tries=0 rj_known=''
 	while :; do
 		rj_read_identity "$1"
 		[ -z "$rj_main" ] && [ "$rj_pid" ] && rj_alive "$rj_pid" "$rj_begin" "$rj_booted" && [ "$rj_tries" -lt 50 ] || break
 		rj_nap 0.05
 		rj_tries=$((rj_tries + 1))
 	done
-	rj_pids=''
-	[ "$rj_booted" = "$rj_boot" ] || return 0
-	rj_tree "$1" "${rj_main:-0}" "${rj_main_begin:--}"
+	rj_seen=''
+	rj_scan_again "$1"
+}
+
+# The same once more, without reading the identity again.  Fails if no process is left.
+rj_scan_again() {
+	rj_pids='' rj_session=none
+	[ "$rj_booted" != "$rj_boot" ] || rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"
+	# From here on the session is known to be the job's, even when its leader goes first.
+	[ "$rj_session" = none ] || rj_known=$rj_session
+	[ "$rj_pids" ]
+}
+
+# Send signal $2 to all of job $1's processes at once: halt them, signal them, let them go on.
+# One by one, a shell whose child was ended would go on to its next command before its own signal came.
+rj_signal_tree() {
+	rj_halted='' rj_rounds=0
+	while rj_scan_again "$1" && [ "$rj_pids" != "$rj_halted" ] && [ "$rj_rounds" -lt 20 ]; do
+		# Again, for what was forked between the look and the signal.
+		# shellcheck disable=SC2086
+		kill -STOP $rj_pids 2>/dev/null
+		rj_halted=$rj_pids rj_rounds=$((rj_rounds + 1))
+	done
+	#@ halted
+	[ "$rj_pids" ] && [ "$2" != STOP ] || return 0
+	# shellcheck disable=SC2086
+	{ kill -"$2" $rj_pids; kill -CONT $rj_pids; } 2>/dev/null
+}
+
+# Whether nobody can look after job $1 from here, because it is in another pid namespace; says so.
+rj_tell_apart() {
+	rj_read_identity "$1"
+	[ ! -e "$rj_owner/jobs/$1/exit" ] && rj_is_apart "$rj_booted" "$rj_place" || return 1
+	printf 'apart %s\n' "$1"
 }
 
 # SIGNAL UUIDS: to the main process, as kill(1) would.
 rj_op_signal() {
 	for rj_uuid in $2; do
-		rj_find_tree "$rj_uuid"
+		! rj_tell_apart "$rj_uuid" || continue
+		rj_scan "$rj_uuid"
 		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_main" ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"; then
 			printf '%s\n' "$1" >>"$rj_owner/jobs/$rj_uuid/signals"
 			kill -"$1" "$rj_main" 2>/dev/null && printf 'signalled %s\n' "$rj_uuid"
@@ -30,14 +63,10 @@ rj_op_signal() {
 # STOP|CONT UUIDS: to the whole tree.
 rj_op_tree() {
 	for rj_uuid in $2; do
-		rj_find_tree "$rj_uuid"
+		! rj_tell_apart "$rj_uuid" || continue
+		rj_scan "$rj_uuid"
 		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_pids" ]; then
-			# Twice, for what was forked between the look and the signal.
-			# shellcheck disable=SC2086
-			kill -"$1" $rj_pids 2>/dev/null
-			rj_find_tree "$rj_uuid"
-			# shellcheck disable=SC2086
-			[ -z "$rj_pids" ] || kill -"$1" $rj_pids 2>/dev/null
+			rj_signal_tree "$rj_uuid" "$1"
 			printf 'signalled %s\n' "$rj_uuid"
 		else
 			printf 'ended %s\n' "$rj_uuid"
@@ -46,57 +75,70 @@ rj_op_tree() {
 }
 
 # SIGNAL GRACE(tenths) MARK UUIDS: signal, grace, kill, proof; MARK is the file that says why.
+# A job whose command has ended keeps its state; what lives on of it is ended all the same.
 rj_op_stop() {
 	rj_read_now
-	rj_signalled=''
+	rj_signalled='' rj_number=0
 	for rj_one in $4; do
+		! rj_tell_apart "$rj_one" || continue
 		if [ -e "$rj_owner/jobs/$rj_one/exit" ]; then
-			printf 'ended %s\n' "$rj_one"
-			continue
+			rj_known=''
+			rj_find_survivors "$rj_one" || { printf 'ended %s\n' "$rj_one"; continue; }
+		else
+			rj_take_or_scan "$rj_one" "$1" "$3" || continue
 		fi
-		{ printf '%s\n' "$1 $rj_now" >"$rj_owner/jobs/$rj_one/$3"; } 2>/dev/null || :
-		# A job that nobody launched is taken, so that nobody will.
-		set -C
-		if { printf '%s\n' "0 - never none $rj_now" >"$rj_owner/jobs/$rj_one/identity"; } 2>/dev/null; then
-			set +C
-			rj_conclude "$rj_one" never
-			printf 'stopped %s\n' "$rj_one"
-			continue
-		fi
-		set +C
-		rj_find_tree "$rj_one"
-		# shellcheck disable=SC2086
-		[ -z "$rj_pids" ] || { kill -"$1" $rj_pids; kill -CONT $rj_pids; } 2>/dev/null
-		rj_signalled="$rj_signalled $rj_one:$rj_session"
+		rj_signal_tree "$rj_one" "$1"
+		# What is known of this job now, for rj_finish, which comes when all have been signalled.
+		rj_number=$((rj_number + 1)) rj_signalled="$rj_signalled $rj_one"
+		eval "rj_known_$rj_number=\$rj_known rj_seen_$rj_number=\$rj_seen"
 	done
-	rj_round=0
+	rj_round=0 rj_number=0
 	for rj_one in $rj_signalled; do
-		# From here on the session is known to be the job's, even when its leader goes first.
-		rj_known=${rj_one##*:}
-		rj_finish "${rj_one%:*}" "$2"
+		rj_number=$((rj_number + 1))
+		eval "rj_known=\$rj_known_$rj_number rj_seen=\$rj_seen_$rj_number"
+		rj_finish "$rj_one" "$2"
 	done
 	rj_known=''
 }
 
-# Give job $1 until $2 tenths of a second after the signal, then kill what is left until nothing is; see that its end is
-# recorded; name the survivors.
+# Mark the unfinished job $1 as stopped by signal $2 (MARK $3) and list its processes.  Fails if that was all: a job that
+# nobody launched is taken, so that nobody will.
+rj_take_or_scan() {
+	{ printf '%s\n' "$2 $rj_now" >"$rj_owner/jobs/$1/$3"; } 2>/dev/null || :
+	#@ stop-marked
+	set -C
+	if { true >"$rj_owner/jobs/$1/identity"; } 2>/dev/null; then
+		set +C
+		{ printf '%s\n' "0 - never none $rj_now" >"$rj_owner/jobs/$1/identity"; } 2>/dev/null
+		rj_conclude "$1" never
+		printf 'stopped %s\n' "$1"
+		return 1
+	fi
+	set +C
+	rj_scan "$1"
+	return 0
+}
+
+# Give job $1 until $2 tenths of a second after the signal (rj_round is how many have passed), then kill what is left until
+# nothing is; see that its end is recorded; name the survivors.
 rj_finish() {
 	rj_read_identity "$1"
-	while rj_find_tree_now "$1" && [ "$rj_round" -lt "$2" ]; do
+	while rj_scan_again "$1" && [ "$rj_round" -lt "$2" ]; do
 		if [ "$rj_round" -lt 1 ]; then rj_nap 0.02; else rj_nap 0.1; fi
 		rj_round=$((rj_round + 1))
 	done
 	rj_tries=0
-	while rj_find_tree_now "$1" && [ "$rj_tries" -lt 50 ]; do
-		# shellcheck disable=SC2086
-		kill -KILL $rj_pids 2>/dev/null
+	while [ "$rj_pids" ] && [ "$rj_tries" -lt 50 ]; do
+		rj_signal_tree "$1" KILL
 		rj_nap 0.05
 		rj_tries=$((rj_tries + 1))
+		rj_scan_again "$1"
 	done
 	if [ "$rj_pids" ]; then
 		printf 'survivors %s %s\n' "$1" "$rj_pids"
 		return
 	fi
+	rj_drop_cgroup
 	rj_tries=0
 	while [ ! -e "$rj_owner/jobs/$1/exit" ] && [ "$rj_tries" -lt 200 ]; do
 		if ! rj_alive "${rj_pid:-0}" "${rj_begin:--}" "${rj_booted:--}"; then
@@ -107,12 +149,6 @@ rj_finish() {
 		rj_tries=$((rj_tries + 1))
 	done
 	printf 'stopped %s\n' "$1"
-}
-
-rj_find_tree_now() {
-	rj_pids=''
-	[ "$rj_booted" != "$rj_boot" ] || rj_tree "$1" "${rj_main:-0}" "${rj_main_begin:--}"
-	[ "$rj_pids" ]
 }
 
 # Nobody else will ever record the end of job $1: record it, with the word $2 in place of a status.
@@ -130,14 +166,15 @@ rj_conclude() {
 rj_op_conclude() {
 	for rj_one in $2; do
 		rj_read_identity "$rj_one"
-		rj_over_now "$rj_one" || continue
+		rj_has_ended "$rj_one" || continue
 		rj_conclude "$rj_one" "$1"
 	done
 }
 
-# The finding may be old: it is final, so it is looked at once more.
-rj_over_now() {
+# Whether neither job $1's supervisor nor a process of its lives.  The record is irreversible: look again before it is made.
+rj_has_ended() {
 	[ "$rj_pid$rj_booted" ] || [ -e "$rj_owner/jobs/$1/identity" ] || return 1
-	! rj_alive "${rj_pid:-0}" "${rj_begin:--}" "${rj_booted:--}" || return 1
-	! rj_find_tree_now "$1"
+	! rj_alive "${rj_pid:-0}" "${rj_begin:--}" "${rj_booted:--}" "$rj_place" || return 1
+	rj_seen='' rj_known=''
+	! rj_scan_again "$1"
 }

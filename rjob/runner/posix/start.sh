@@ -14,7 +14,7 @@ rj_lay_out() {
 	rj_dir=$rj_new/$1
 	mkdir -p "$rj_dir" 2>/dev/null || return 1
 	if [ "$2" != - ]; then
-		for rj_file in spec job.json script stdin limit; do
+		for rj_file in spec env job.json script stdin limit; do
 			[ ! -e "$rj_owner/jobs/$2/$rj_file" ] || cp "$rj_owner/jobs/$2/$rj_file" "$rj_dir/$rj_file" || return 1
 		done
 		[ -e "$rj_dir/spec" ] || return 1
@@ -48,16 +48,16 @@ rj_make_owner() {
 		{ printf '%s\n' '#!/bin/sh' "$rj_line" >"$rj_home/rjob.$$" && chmod 700 "$rj_home/rjob.$$" && mv -f "$rj_home/rjob.$$" "$rj_home/rjob"; }
 }
 
-# COUNT [NOW], then for each job its UUID, COPY, PARTS, SPEC (escaped; empty if it is a part or copied), LIMIT, the rest of its
-# start line, SECRETS and those lines.
+# COUNT [NOW], then for each job its UUID, COPY, PARTS, SPEC and ENV (escaped; empty if a part or copied), LIMIT, the rest of its
+# start line, SECRETS and so many KEY=VALUE lines (VALUE escaped).
 rj_op_start() {
 	rj_make_owner
-	rj_new=$rj_owner/new/$rj_marker
+	rj_new=$rj_owner/new/$rj_token
 	if [ "$rj_size" -gt 0 ]; then
 		mkdir -p "$rj_new" 2>/dev/null || rj_fail read-only "$rj_owner"
 		rj_stage "$rj_size"
 	fi
-	rj_at=0 rj_jobs='' rj_count=${1%% *} rj_now=${1#* }
+	rj_at=0 rj_jobs='' rj_total=$1 rj_count=${1%% *} rj_now=${1#* }
 	# A client on this very machine has told the time already.
 	[ "$rj_now" != "$1" ] || rj_read_now
 	shift
@@ -65,33 +65,44 @@ rj_op_start() {
 		rj_jobs="$rj_jobs $1"
 		# shellcheck disable=SC2086
 		rj_lay_out "$1" "$2" $3 || { rm -rf "$rj_new"; rj_fail no-space "$rj_owner"; }
-		rj_unescape "$4"
 		{
-			{ [ -z "$4" ] || printf %s "$rj_plain" >"$rj_new/$1/spec"; } &&
-				{ [ -z "$5" ] || printf '%s\n' "$5" >"$rj_new/$1/limit"; } &&
-				printf '%s\n' "$6" >"$rj_new/$1/start"
+			rj_stage_text spec "$1" "$4" && rj_stage_text env "$1" "$5" &&
+				{ [ -z "$6" ] || printf '%s\n' "$6" >"$rj_new/$1/limit"; } &&
+				printf '%s\n' "$7" >"$rj_new/$1/start"
 		} 2>/dev/null || { rm -rf "$rj_new"; rj_fail no-space "$rj_owner"; }
-		rj_secrets=$7
-		shift 7
-		while [ "$rj_secrets" -gt 0 ]; do
+		rj_left=$8 rj_text=''
+		shift 8
+		while [ "$rj_left" -gt 0 ]; do
 			rj_unescape "${1#*=}"
-			export "${1%%=*}=$rj_plain"
-			rj_secrets=$((rj_secrets - 1))
+			rj_quote "$rj_plain"
+			rj_text="${rj_text}export ${1%%=*}=$rj_quoted$rj_newline"
+			rj_left=$((rj_left - 1))
 			shift
 		done
+		# Kept in a variable of this job's: the environment of the runner would hand secrets to every job.
+		eval "rj_secrets_$rj_count=\$rj_text"
 		rj_count=$((rj_count - 1))
 	done
 	rj_pick_rung
 	printf 'machine %s %s\n' "$rj_machine" "$rj_host"
 	rj_lock
 	rj_commit
-	rj_published=''
+	rj_pick_cgroups
+	rj_published='' rj_count=${rj_total%% *}
 	for rj_uuid in $rj_jobs; do
 		IFS= read -r rj_id <"$rj_owner/jobs/$rj_uuid/id"
 		printf 'job %s %s\n' "$rj_uuid" "$rj_id"
-		rj_launch "$rj_uuid"
-		rj_published=1
+		eval "rj_plain=\$rj_secrets_$rj_count"
+		rj_launch "$rj_uuid" "$rj_plain"
+		rj_published=1 rj_count=$((rj_count - 1))
 	done
+}
+
+# Write the escaped text $3 as file $1 of the staged job $2, unless it is empty.
+rj_stage_text() {
+	[ "$3" ] || return 0
+	rj_unescape "$3"
+	printf %s "$rj_plain" >"$rj_new/$2/$1"
 }
 
 # Journal what was committed and let go of the lock.  The jobs exist already; this happens while the first one starts.
@@ -123,6 +134,20 @@ rj_unescape() {
 		rj_rest=${rj_rest#??}
 	done
 	rj_plain=$rj_plain$rj_rest
+}
+
+# Write $1 in single quotes, for eval: rj_quoted.
+rj_quote() {
+	rj_rest=$1 rj_quoted=''
+	while :; do
+		case $rj_rest in
+		*"'"*) ;;
+		*) break ;;
+		esac
+		rj_quoted="$rj_quoted${rj_rest%%"'"*}'\\''"
+		rj_rest=${rj_rest#*"'"}
+	done
+	rj_quoted="'$rj_quoted$rj_rest'"
 }
 
 # With the lock: give every staged job that is not there yet its number, move it in, journal it.
@@ -164,65 +189,108 @@ rj_pick_rung() {
 	rj_rung=none rj_tool=-
 }
 
-# The supervisor, JOB UMASK RUNG TOOL BEGIN TOKEN: waits for the command and records its end.
+# Where jobs can get cgroups of their own: rj_cgroups, empty if nowhere; rj_nested is 1 where this is a job's own cgroup.
+# A job that starts another must not take it along, so a job's cgroup is never below another's.
+rj_pick_cgroups() {
+	rj_cgroups=${RJOB_CGROUP-} rj_nested=''
+	if [ "$rj_cgroups" = none ]; then rj_cgroups=''; fi
+	if [ -z "${RJOB_CGROUP-}" ] && [ -r /proc/self/cgroup ]; then
+		while IFS= read -r rj_line; do
+			case $rj_line in 0::/*) rj_cgroups=${rj_line#0::} ;; esac
+		done </proc/self/cgroup
+		case $rj_cgroups in */rjob-????????-*) rj_cgroups=${rj_cgroups%%/rjob-*} rj_nested=1 ;; esac
+		for rj_file in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+			[ ! -e "$rj_file/cgroup.controllers" ] || break
+		done
+		rj_cgroups=$rj_file${rj_cgroups%/}
+	fi
+	[ -w "$rj_cgroups" ] && [ -w "$rj_cgroups/cgroup.procs" ] || rj_cgroups=''
+}
+
+# The supervisor, JOB UMASK DETACH TOOL BEGIN TOKEN CHECK NAMESPACE SECRETS CGROUP: waits for the command and records its end.
 # It catches signals with a handler, for what it ignored the command would inherit.
-# The identity names who claimed the run: another one's end is not this one's to tell.
+# The identity names who claimed the run: never record the end of a run that another supervisor claimed.
 # 128+n cannot be told from a command's own status, but ksh93 (256+n) and yash (384+n) know better.
 # The record's blocks were taken at commit, so a full disk can neither keep the truth out nor let half of it in.
-# A watcher that is at work must finish it; one that does not listen yet will see the record.
+# It ends the watcher of the time limit with its own process group, whose number cannot be anybody else's while it lives;
+# a watcher that is at work must finish that.  Where there is no setsid the group is the caller's, and is left alone.
 rj_supervisor='trap : HUP INT TERM
 cd /
-if [ -s "$1/limit" ]; then exec sh "$0" watch "$1" </dev/null >/dev/null 2>&1 & fi
-sh "$0" become "$@" "$$"
-set -- "$1" "$?" "$6" "${!-}"
+if [ -s "$1/limit" ]; then exec sh "$0" watch "$1" "$7" </dev/null >/dev/null 2>&1 & fi
+sh "$0" become "$1" "$2" "$3" "$4" "$5" "$6" "$8" "$$" "$9" "${10}"
+set -- "$1" "$?" "$3" "$6" "$7" "${!-}"
 exec </dev/null >/dev/null 2>&1
+rj_watched() { [ "$1" ] && [ "$1" != 0 ] && [ "$2" != none ]; }
 rj_pid= rj_token= rj_signal=- rj_status=$2 rj_tries=0
-IFS=" " read -r rj_pid rj_1 rj_2 rj_3 rj_4 rj_token <"$1/identity"
-[ "$rj_pid $rj_token" = "$$ $3" ] || { [ "${4:-0}" = 0 ] || kill "$4"; exit; }
+IFS=" " read -r rj_pid rj_1 rj_2 rj_3 rj_4 rj_token rj_5 <"$1/identity"
+[ "$rj_pid $rj_token" = "$$ $4" ] || { rj_watched "$6" "$3" && kill -TERM 0; exit; }
 [ "$2" -le 256 ] || rj_signal=$(($2 - 256)) rj_status=$(($2 - 128))
 [ "$2" -le 384 ] || rj_signal=$(($2 - 384)) rj_status=$(($2 - 256))
-set -- "$1" "1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)" "" "$4"
-until printf "%-63s\n" "$2" 1<>"$1/exit.new" && mv -f "$1/exit.new" "$1/exit"; do
+#@ command-ended
+rj_line="1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+until printf "%-63s\n" "$rj_line" 1<>"$1/exit.new" && mv -f "$1/exit.new" "$1/exit"; do
 	rj_tries=$((rj_tries + 1))
 	[ "$rj_tries" -lt 60 ] && [ -d "$1" ] || exit 1
 	sleep 1
 done
-[ "${4:-0}" = 0 ] || [ -e "$1/expired" ] || kill "$4"
-exec sh "$0" ended "$1"'
+#@ end-recorded
+[ -e "$1/expired" ] || { rj_watched "$6" "$3" && kill -TERM 0; }
+eval "$5"
+rj_check "${0%/runner/*}"
+[ "$rj_problem" ] || exec sh "$0" ended "$1" "$rj_namespace"'
 
-# Start the supervisor of job $1, unless there was one, and wait until the command is about to run.
+# Start the supervisor of job $1 in a session of its own; $2 is 1 where standard input brings its secrets.
+# Its standard output tells when the command is about to run.
+rj_start_supervisor() {
+	# The cookie is what exec was given: none of an outer job's may be seen on this one's supervisor.
+	unset RJOB_INSTANCE RJOB_ID
+	RJOB_SUPERVISES=$1 rj_file=-
+	export RJOB_SUPERVISES
+	if [ "$rj_cgroups" ]; then
+		mkdir "$rj_cgroups/rjob-$1" 2>/dev/null && rj_file=$rj_cgroups/rjob-$1
+		[ -z "$rj_nested" ] || { echo 0 >"$rj_cgroups/cgroup.procs"; } 2>/dev/null
+	fi
+	set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_rung" "$rj_tool" "$rj_now" "$rj_token" \
+		"$rj_check_text" "$rj_namespace" "$2" "$rj_file"
+	exec 2>/dev/null
+	case $rj_rung in
+	# Not every setsid can be told to fork.  But where the first one leads a session, a second one has to, and
+	# returns: unlike "&", that leaves SIGINT alone.
+	setsid) "$rj_tool" -f "$@" || "$rj_tool" "$rj_tool" "$@" ;;
+	perl) "$rj_tool" -e 'use POSIX (); fork and exit; POSIX::setsid(); exec @ARGV' -- "$@" ;;
+	python3) "$rj_tool" -c 'import os, sys
+if os.fork() == 0:
+    os.setsid()
+    os.execvp(sys.argv[1], sys.argv[1:])' "$@" ;;
+	*) (trap '' HUP; exec "$@") & ;;
+	esac
+}
+
+# Publish what was committed, and tell whether the command of job $1 is about to run, as standard input says.
+rj_await() {
+	rj_publish
+	rj_word=''
+	IFS= read -r rj_word || :
+	if [ "$rj_word" = started ] || [ -e "$rj_owner/jobs/$1/identity" ]; then
+		printf 'started %s\n' "$1"
+	else
+		printf 'unstarted %s\n' "$1"
+	fi
+}
+
+# Print the secrets $1 for the job's own process.  A printf that is a program of its own would show them in its arguments.
+rj_print_secrets() {
+	if [ "$(command -v print)" = print ]; then print -r -- "$1#end $rj_token"; else printf '%s#end %s\n' "$1" "$rj_token"; fi
+}
+
+# Start the supervisor of job $1, unless there was one, and wait until the command is about to run.  $2: its secrets.
 rj_launch() {
 	if [ -e "$rj_owner/jobs/$1/identity" ]; then
 		rj_publish
 		printf 'started %s\n' "$1"
-		return
+	elif [ "$2" ]; then
+		rj_print_secrets "$2" | rj_start_supervisor "$1" 1 | rj_await "$1"
+	else
+		rj_start_supervisor "$1" '' </dev/null | rj_await "$1"
 	fi
-	{
-		# A cookie is what exec was given: none of an outer job's may be seen on this one's supervisor.
-		unset RJOB_INSTANCE RJOB_ID
-		RJOB_SUPERVISES=$1
-		export RJOB_SUPERVISES
-		set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_rung" "$rj_tool" "$rj_now" "$rj_marker"
-		exec </dev/null 2>/dev/null
-		case $rj_rung in
-		# Not every setsid can be told to fork.  But where the first one leads a session, a second one has to, and
-		# returns: unlike "&", that leaves SIGINT alone.
-		setsid) "$rj_tool" -f "$@" || "$rj_tool" "$rj_tool" "$@" ;;
-		perl) "$rj_tool" -e 'use POSIX (); fork and exit; POSIX::setsid(); exec @ARGV' -- "$@" ;;
-		python3) "$rj_tool" -c 'import os, sys
-if os.fork() == 0:
-    os.setsid()
-    os.execvp(sys.argv[1], sys.argv[1:])' "$@" ;;
-		*) (trap '' HUP; exec "$@") & ;;
-		esac
-	} | {
-		rj_publish
-		rj_word=''
-		IFS= read -r rj_word || :
-		if [ "$rj_word" = started ] || [ -e "$rj_owner/jobs/$1/identity" ]; then
-			printf 'started %s\n' "$1"
-		else
-			printf 'unstarted %s\n' "$1"
-		fi
-	}
 }

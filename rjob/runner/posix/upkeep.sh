@@ -146,6 +146,8 @@ rj_op_info() {
 	case $(tail --version 2>/dev/null; uname) in *GNU* | *Darwin* | *BSD*) rj_word=events ;; esac
 	printf 'info follow %s\n' "$rj_word"
 	printf 'info free-kib %s\n' "$(df -kP "$rj_home" 2>/dev/null | awk 'NR == 2 { print $4 }')"
+	rj_pick_cgroups
+	printf 'info cgroup %s\n' "${rj_cgroups:-none}"
 	if command -v loginctl >/dev/null 2>&1; then
 		printf 'info linger %s\n' "$(loginctl show-user "$(id -un)" -p Linger --value 2>/dev/null)"
 	fi

@@ -22,9 +22,10 @@ rj_over() {
 	[ $((rj_round % 20)) -eq 19 ] || return 1
 	rj_read_identity "$1"
 	[ "$rj_pid" ] || return 1
-	! rj_alive "$rj_pid" "$rj_begin" "$rj_booted" || return 1
+	! rj_alive "$rj_pid" "$rj_begin" "$rj_booted" "$rj_place" || return 1
 	[ "$rj_booted" = "$rj_boot" ] || return 0
-	rj_tree "$1" "${rj_main:-0}" "${rj_main_begin:--}"
+	rj_seen=''
+	rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"
 	[ -z "$rj_pids" ]
 }
 
