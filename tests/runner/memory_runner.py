@@ -163,8 +163,8 @@ class MemoryRunner:
         at = {"out": int(out), "err": int(err)}
         for _ in range(int(life) * 100):
             over = job.ended.is_set()
-            for name in at:
-                at[name] = await self.send(talk, job, name, at[name], always=False)
+            for name, start in at.items():
+                at[name] = await self.send(talk, job, name, start, always=False)
             if over:
                 break
             await asyncio.sleep(0.01)
