@@ -119,7 +119,12 @@ class Job(NamedTuple):
     @property
     def has_more_data(self) -> bool:
         """Whether there are bytes that nobody has received."""
-        return self.out_bytes > self.out_received or self.err_bytes > self.err_received
+        return _new(self.out_bytes, self.out_received) or _new(self.err_bytes, self.err_received)
+
+
+def _new(size: int, received: int) -> bool:
+    """Whether a stream holds new bytes.  Of one that was cut short after more had been received, all are new."""
+    return size > received or 0 < size < received
 
 
 class Result(NamedTuple):

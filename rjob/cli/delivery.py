@@ -9,7 +9,9 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
-from rjob.core.sink import ReaderGone
+from rjob.cli import output
+from rjob.cli.text import visible
+from rjob.core.sink import ReaderGone, WriteFailed
 from rjob.errors import RjobError
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Delivery:
         outlet = _Outlet(out)
         self._outlets: dict[Stream, _Outlet] = {"out": outlet, "err": outlet if _same(out, err) else _Outlet(err)}
         self._prefix = prefix
+        self.whole_lines = prefix
+        """Whether lines that are followed come whole, even if they are one job's."""
 
     def write(self, job: Job, stream: Stream, data: bytes) -> None:
         """Write a job's output.
@@ -50,10 +54,25 @@ class Delivery:
 
         Raises:
             ReaderGone: Nobody reads any more; it tells how many of the bytes were taken.
-            RjobError: They cannot be written.
+            WriteFailed: They cannot be written; it tells how many were.
         """
         outlet = self._outlets[stream]
-        outlet.write(list(outlet.prefixed(job.ref, stream, data)) if self._prefix else [(stream, data)])
+        outlet.write(list((outlet.prefixed if self._prefix else outlet.apart)(job.ref, stream, data)))
+
+    @staticmethod
+    def shrank(job: Job, stream: Stream, position: int, size: int) -> None:
+        """Say that a job has cut its own output short.
+
+        Args:
+            job: Which.
+            stream: Which of its streams.
+            position: How far it had been received.
+            size: How long it was found to be.
+        """
+        name = {"out": "stdout", "err": "stderr"}[stream]
+        output.note(
+            f"rjob: job {visible(job.ref)}: its {name} shrank from {position} to {size} bytes; what was cut off is lost"
+        )
 
     def held(self, stream: Stream) -> int:
         """Wait until what was written was read, or its reader has gone.
@@ -78,6 +97,13 @@ class _Outlet:
         self._total = 0
         self._open_line: tuple[str, Stream] | None = None
 
+    def apart(self, ref: str, stream: Stream, data: bytes) -> Iterator[Piece]:
+        """Leave one job's bytes as they are, but begin a new line for another job."""
+        if self._open_line and self._open_line[0] != ref:
+            yield None, b"\n"
+        yield stream, data
+        self._open_line = None if data.endswith(b"\n") else (ref, stream)
+
     def prefixed(self, ref: str, stream: Stream, data: bytes) -> Iterator[Piece]:
         """Cut at the ends of lines, and say at each beginning whose line it is."""
         prefix = f"{ref}: ".encode("utf-8", "surrogateescape")
@@ -101,7 +127,7 @@ class _Outlet:
         except BrokenPipeError:
             raise ReaderGone(self._count(pieces, done)) from None
         except OSError as error:
-            raise RjobError(f"cannot write the output: {error.strerror}") from error
+            raise WriteFailed(f"cannot write the output: {error.strerror}", self._count(pieces, done)) from error
         self._count(pieces, done)
 
     def held(self, stream: Stream) -> int:

@@ -9,8 +9,8 @@ from rjob.cli import complete, output, table
 from rjob.cli.call import call, config
 from rjob.cli.options import Hosts, Json, Quiet, Verb, examples, verbs
 from rjob.cli.text import visible
-from rjob.errors import UsageError
-from rjob.models import Result, State
+from rjob.errors import JobNotFound, UsageError
+from rjob.models import Job, Result, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,10 @@ def get(
     if watch:
         if quiet or json or not output.on_terminal():
             raise UsageError("--watch draws a table on a terminal", hint="leave out -q, --json and pipes")
-        call(lambda manager: _watch(manager, refs, hosts, query, wide), jobs=refs, hosts=hosts, loop=True)
+        output.report(
+            call(lambda manager: _watch(manager, refs, hosts, query, wide), jobs=refs, hosts=hosts, loop=True)
+        )
+        return 1
     result = call(lambda manager: manager.get(refs, hosts=hosts, query=query), jobs=refs, hosts=hosts)
     if quiet:
         output.references(result)
@@ -121,10 +124,16 @@ def _table(result: Result, wide: bool) -> str:
     return table.jobs_table(result.jobs, wide=wide, limit=output.columns(), colour=colour)
 
 
-async def _watch(manager: "JobManager", refs: list[str], hosts: list[str], query: "Query", wide: bool) -> None:
+async def _watch(manager: "JobManager", refs: list[str], hosts: list[str], query: "Query", wide: bool) -> Result:
+    """Show the table again and again; return once none is left of those that were named."""
     from asyncio import sleep
 
+    seen: dict[str, Job] = {}
     while True:
         result = await manager.get(refs, hosts=hosts, query=query)
+        seen |= {job.instance_id: job for job in result.jobs}
+        if refs and seen and not result.jobs and all(isinstance(error, JobNotFound) for error in result.errors):
+            gone = [JobNotFound(f"job {job.ref} was removed meanwhile", job=job.ref) for job in seen.values()]
+            return Result(errors=tuple(gone))
         output.redraw(_table(result, wide) if result.jobs else "no jobs", result.errors)
         await sleep(_INTERVAL)

@@ -51,10 +51,7 @@ def receive(
     if host_file is not None:
         if keep or every or tail is not None or follow or prefix or file is not None:
             raise UsageError("--to-host-file takes what is new as it is", hint="only --rm and --stream go with it")
-        path = host_file
-        saved = call(
-            lambda manager: manager.save(jobs, path, hosts=hosts, streams=stream or "both"), jobs=jobs, hosts=hosts
-        )
+        saved = _save(jobs, hosts, host_file, stream)
         output.report(saved)
         removed = _remove(saved, hosts) if rm else Result()
         return 1 if saved.errors or removed.errors else 0
@@ -74,14 +71,27 @@ def receive(
             ),
             jobs=jobs,
             hosts=hosts,
+            # One job without a prefix needs no event loop: nothing has to be held back.
+            loop=follow and (prefix or viewing.several(jobs)),
         )
 
-    result = viewing.view(look, back=viewing.command_line("receive -f", jobs, hosts)) if follow else look()
+    result = viewing.view(look, back=viewing.command_line("receive -f", jobs, hosts) if follow else None)
     output.report(result)
     removed = _remove(result, hosts) if rm else Result()
     if follow:
         return status.of_result(result._replace(errors=result.errors + removed.errors), unfinished=status.UNKNOWN)
     return 1 if result.errors or removed.errors else 0
+
+
+def _save(jobs: list[str], hosts: list[str], path: str, stream: Literal["out", "err"] | None) -> Result:
+    """Have the output appended to a file where the job is."""
+    from rjob.cli.delivery import Delivery
+
+    return call(
+        lambda manager: manager.save(jobs, path, hosts=hosts, streams=stream or "both", told=Delivery.shrank),
+        jobs=jobs,
+        hosts=hosts,
+    )
 
 
 def _remove(result: Result, hosts: list[str]) -> Result:

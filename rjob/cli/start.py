@@ -136,7 +136,7 @@ def _view(started: Result, hosts: list[str], *, follow: bool, stop_on_exit: bool
         from rjob.cli.delivery import Delivery
 
         sink = Delivery(prefix=len(refs) > 1)
-        return call(lambda manager: manager.receive(refs, sink, follow=True), jobs=refs)
+        return call(lambda manager: manager.receive(refs, sink, follow=True), jobs=refs, loop=len(refs) > 1)
 
     def stop() -> None:
         output.report(call(lambda manager: manager.stop(refs), jobs=refs))

@@ -11,6 +11,8 @@ import typer
 
 from rjob.cli import output
 from rjob.cli.text import visible
+from rjob.core.interrupts import interrupt
+from rjob.references import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +24,14 @@ INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 
 
-def view(look: Callable[[], Result], *, back: Sequence[str], stop: Callable[[], object] | None = None) -> Result:
-    """Look at jobs until they end.
+def view(
+    look: Callable[[], Result], *, back: Sequence[str] | None = None, stop: Callable[[], object] | None = None
+) -> Result:
+    """Look at jobs.
 
     Args:
         look: Does so.
-        back: The command line that looks at them again.
+        back: The command line that goes on looking when this was interrupted; None says nothing.
         stop: Stops the jobs when the viewer ends before them; None leaves them alone.
 
     Returns:
@@ -36,13 +40,29 @@ def view(look: Callable[[], Result], *, back: Sequence[str], stop: Callable[[], 
     Raises:
         typer.Exit: The viewer was interrupted.
     """
-    if stop is not None:
-        return _view_or_stop(look, stop)
-    try:
-        return look()
-    except KeyboardInterrupt:
-        output.note(f"\nrjob: interrupted; the job goes on; come back with: {visible(shlex.join(back))}")
-        raise typer.Exit(INTERRUPTED) from None
+    with _any_signal_interrupts(always=stop is not None) as caught:
+        ended = False
+        try:
+            result = look()
+            ended = not result.errors and all(job.state.finished for job in result.jobs)
+        except KeyboardInterrupt:
+            if back and stop is None:
+                output.note(f"\nrjob: interrupted; the job goes on; come back with: {visible(shlex.join(back))}")
+            raise typer.Exit(128 + caught[0] if caught else INTERRUPTED) from None
+        finally:
+            if stop is not None and not ended:
+                output.note("rjob: stopping the job")
+                stop()
+    return result
+
+
+def several(jobs: Sequence[str]) -> bool:
+    """Whether references may name more than one job of one machine.
+
+    Args:
+        jobs: References as given.
+    """
+    return len(jobs) > 1 or any(parse(job).kind in ("range", "glob") for job in jobs)
 
 
 def command_line(verb: str, jobs: Sequence[str], hosts: Sequence[str]) -> list[str]:
@@ -66,35 +86,27 @@ def address(job: Job, hosts: Sequence[str]) -> str:
     return job.ref if "@" in job.ref or not hosts else f"{job.ref}@."
 
 
-def _view_or_stop(look: Callable[[], Result], stop: Callable[[], object]) -> Result:
-    ended = False
-    with _any_signal_interrupts() as caught:
-        try:
-            result = look()
-            ended = not result.errors and all(job.state.finished for job in result.jobs)
-        except KeyboardInterrupt:
-            raise typer.Exit(128 + caught[0] if caught else INTERRUPTED) from None
-        finally:
-            if not ended:
-                output.note("rjob: stopping the job")
-                stop()
-    return result
-
-
 @contextmanager
-def _any_signal_interrupts() -> Iterator[list[int]]:
-    """Make the signals that end a CI job act as Ctrl-C does; the list holds those that came."""
+def _any_signal_interrupts(*, always: bool) -> Iterator[list[int]]:
+    """Make the signals that end a program act as Ctrl-C does; the list holds those that came.
+
+    Args:
+        always: Whether also those that the caller has switched off, such as Ctrl-C for a background command of a shell
+            without job control.
+    """
     caught: list[int] = []
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         caught.append(number)
-        signal.raise_signal(signal.SIGINT)
+        interrupt()
 
-    # A shell without job control starts background commands with Ctrl-C switched off.
-    before: dict[int, Any] = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    before: dict[int, Any] = {}
+    if always:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("SIGTERM", "SIGHUP"):
-        if number := getattr(signal, name, None):
-            before[number] = signal.signal(number, interrupt)
+        number = getattr(signal, name, None)
+        if number and (always or signal.getsignal(number) is not signal.SIG_IGN):
+            before[number] = signal.signal(number, handle)
     try:
         yield caught
     finally:

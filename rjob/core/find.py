@@ -87,6 +87,11 @@ def _error(message: str, hint: str, owner: Owner, reference: Reference) -> JobNo
     return JobNotFound(message, hint=hint, host=owner.host, job=reference.text)
 
 
+def removed(owner: Owner, job: Job) -> JobNotFound:
+    """The error that tells that a job went while it was looked at."""
+    return JobNotFound(f"job {job.ref} was removed meanwhile", host=owner.host, job=job.ref)
+
+
 def _matches(reference: Reference, jobs: Iterable[Job]) -> list[Job]:
     found = sorted(jobs, key=lambda job: job.id)
     if reference.kind == "glob":
@@ -137,6 +142,9 @@ async def settle(owner: Owner, facts: Facts) -> tuple[dict[str, Job], dict[str, 
     }
     verdicts: dict[str, Verdict] = {}
     for uuid, job in facts.jobs.items():
+        if job.empty:
+            # It was removed while the runner looked.
+            continue
         if job.record is None:
             errors[uuid] = OwnerError(
                 f"the job's folder {uuid} holds no readable start record",

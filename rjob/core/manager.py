@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 from rjob.config import Config, home
-from rjob.core.loop import each, running
+from rjob.core.loop import each
 from rjob.core.options import Options, Position, Query, Streams
 from rjob.core.owner import Found, Owner
 from rjob.errors import ConfigError, RjobError, UsageError
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rjob.core.doctor import Finding
+    from rjob.core.receive import Told
     from rjob.core.sink import Sink
     from rjob.references import Reference
 
 T = TypeVar("T")
-
-_FOLLOWERS = 6
-"""Jobs that are followed at a time on one connection; sshd admits ten commands."""
 
 _LISTING = Query()
 _CURSOR = Position()
@@ -167,32 +165,30 @@ class JobManager:
             The jobs as they are after that.
         """
         from rjob.core import receive as receiving
-        from rjob.core.find import look_up
+        from rjob.core.ledger import Ledger
 
         options = Options(position, keep, streams)
+        ledger = Ledger(sink)
+        asks = self._asks(jobs, hosts)
 
         async def one(ask: tuple[Owner, list[Reference]]) -> Found:
-            owner, references = ask
-            if not follow:
-                return await receiving.receive(owner, references, sink, options)
-            found = await look_up(owner, references)
+            return await (receiving.follow if follow else receiving.receive)(*ask, ledger, options)
 
-            async def watch(job: Job) -> Job:
-                return await receiving.follow(owner, job, sink, options)
-
-            # One after the other where there is no loop to follow several with; never so many that a connection has no
-            # room for another command.
-            limit = _FOLLOWERS if running() else 1
-            watched = await each(found.jobs, watch, limit) if limit > 1 else [await watch(job) for job in found.jobs]
-            return found._replace(jobs=tuple(watched))
-
-        # Without follow the order is the one that was asked for.
-        asks = self._asks(jobs, hosts)
-        parts = await self._each(asks, one) if follow else [await self._guarded(ask[0], one, ask) for ask in asks]
-        return self._merged(parts)
+        if not follow:
+            # The order is the one that was asked for.
+            return self._merged([await self._guarded(ask[0], one, ask) for ask in asks])
+        if len(asks) > 1:
+            ledger.share()
+        return self._merged(await self._each(asks, one))
 
     async def save(
-        self, jobs: Sequence[str], path: str, *, hosts: Sequence[str] = (), streams: Streams = "both"
+        self,
+        jobs: Sequence[str],
+        path: str,
+        *,
+        hosts: Sequence[str] = (),
+        streams: Streams = "both",
+        told: Told | None = None,
     ) -> Result:
         """Append what is new of jobs' output to a file on their own machine; it counts as received.
 
@@ -201,6 +197,7 @@ class JobManager:
             path: The file there; a relative one is below the home directory.
             hosts: Whose.
             streams: Which of the two.
+            told: Is told of each stream that a job has cut short: job, stream, how far it was received, its size.
 
         Returns:
             The jobs as they are after that.
@@ -211,7 +208,7 @@ class JobManager:
             raise UsageError(f"not a file's name: {path!r}")
 
         async def one(ask: tuple[Owner, list[Reference]]) -> Found:
-            return await save(*ask, path, streams)
+            return await save(*ask, path, streams, told)
 
         return self._merged(await self._each(self._asks(jobs, hosts), one))
 

@@ -30,9 +30,9 @@ _PATIENCE = 300.0
 class Exchange:
     """One request under way: its events as they come, and a way to say more."""
 
-    def __init__(self, process: Process, marker: str, *, streaming: bool) -> None:
+    def __init__(self, process: Process, marker: str) -> None:
         self._process = process
-        self._reply = Reply(marker, streaming=streaming)
+        self._reply = Reply(marker)
         self._early: list[Event] = []
 
     async def begin(self) -> bool:
@@ -216,7 +216,7 @@ class Owner:
 
     @asynccontextmanager
     async def exchange(
-        self, operation: str, *lines: str | bytes, body: bytes = b"", streaming: bool = False, talk: bool = False
+        self, operation: str, *lines: str | bytes, body: bytes = b"", talk: bool = False
     ) -> AsyncIterator[Exchange]:
         """Ask for an operation, installing the runner first where it is missing.
 
@@ -224,15 +224,14 @@ class Owner:
             operation: Its name.
             lines: Its arguments.
             body: Its bytes.
-            streaming: Whether its reply is a followed stream.
             talk: Whether its standard input stays open: as a sign of life, or to say more.
         """
         marker = new_marker()
         data = request(marker, operation, *lines, body=body, home=self._home)
-        opened = await self._ask(marker, data, streaming=streaming, talk=talk)
+        opened = await self._ask(marker, data, talk=talk)
         if opened is None:
             await self._install()
-            opened = await self._ask(marker, data, streaming=streaming, talk=talk)
+            opened = await self._ask(marker, data, talk=talk)
         if opened is None:
             raise ProtocolError("the runner was installed and is not there", hint="does something clear its folder?")
         process, exchange = opened
@@ -241,7 +240,7 @@ class Owner:
         finally:
             await process.close()
 
-    async def _ask(self, marker: str, data: bytes, *, streaming: bool, talk: bool) -> tuple[Process, Exchange] | None:
+    async def _ask(self, marker: str, data: bytes, *, talk: bool) -> tuple[Process, Exchange] | None:
         """Send a request and wait for the reply to begin; None if there is no runner to give one."""
         connection = await self.connect()
         process = await connection.run(self._runner.bootstrap())
@@ -252,7 +251,7 @@ class Owner:
             # While the host is at work.
             import rjob.runner.facts  # noqa: F401
 
-            exchange = Exchange(process, marker, streaming=streaming)
+            exchange = Exchange(process, marker)
             if await exchange.begin():
                 return process, exchange
         except BaseException:
@@ -268,7 +267,7 @@ class Owner:
         async with await connection.run(self._runner.installer()) as process:
             await process.write(self._runner.install_request(marker, self._home))
             await process.write_eof()
-            async for _ in Exchange(process, marker, streaming=False).events():
+            async for _ in Exchange(process, marker).events():
                 pass
 
 

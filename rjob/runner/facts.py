@@ -50,11 +50,25 @@ class JobFacts:
         self.out_bytes = 0
         self.err_bytes = 0
         self._files: dict[str, list[str]] = {}
+        self._sized = False
         self._record: dict[str, Any] | None = None
+
+    def measure(self, name: str, size: int) -> None:
+        """Take the size of one of its streams."""
+        self._sized = True
+        if name == "out":
+            self.out_bytes = size
+        elif name == "err":
+            self.err_bytes = size
 
     def add(self, name: str, line: str) -> None:
         """Take one line of one of its small files."""
         self._files.setdefault(name, []).append(line)
+
+    @property
+    def empty(self) -> bool:
+        """Whether none of its files was there."""
+        return not self._files and not self._sized
 
     def words(self, name: str) -> list[str] | None:
         """The words of a file's first line; None if there is no such file."""
@@ -152,11 +166,8 @@ class Facts:
 
     def _add_size(self, path: str, size: int) -> None:
         folder, _, name = path.rpartition("/")
-        job = self._job(folder)
-        if job and name == "out":
-            job.out_bytes = size
-        elif job and name == "err":
-            job.err_bytes = size
+        if job := self._job(folder):
+            job.measure(name, size)
 
     def _job(self, path: str) -> JobFacts | None:
         parts = [part for part in path.split("/") if part not in (".", "..")]

@@ -162,10 +162,9 @@ class Data(NamedTuple):
 
 
 class Bytes(NamedTuple):
-    """Some of the bytes that were announced, or of a followed stream."""
+    """Some of the bytes that were announced."""
 
     data: bytes
-    stream: str = "out"
 
 
 class Ready(NamedTuple):
@@ -188,16 +187,14 @@ class Reply:
 
     Args:
         marker: What frames it.
-        streaming: Whether the reply is a followed stream (``follow``).
     """
 
-    def __init__(self, marker: str, *, streaming: bool = False) -> None:
+    def __init__(self, marker: str) -> None:
         self._marker = marker.encode()
         self._buffer = b""
         self._raw = 0
         self.begun = False
         self.ended = False
-        self._streams = {"out": _Stream(self._marker), "err": _Stream(self._marker)} if streaming else None
         self._noise = b""
         self._unread = 0
 
@@ -219,12 +216,8 @@ class Reply:
                     hint="does its login shell start a program? see what `ssh HOST true` prints",
                 )
         if stream == "err":
-            if self._streams and not self.ended:
-                return [Bytes(part, "err") for part in self._streams["err"].feed(data)]
             self._noise = (self._noise + data)[-_NOISE_SHOWN:]
             return []
-        if self._streams and self._streams["out"].begun and not self._streams["out"].over:
-            return self._follow(data)
         self._buffer += data
         events: list[Event] = []
         while not self.ended and self._step(events):
@@ -237,15 +230,6 @@ class Reply:
     def said(self) -> bytes:
         """The end of what came instead of a reply, for error messages."""
         return self._noise if self.begun else (self._noise + self._buffer)[-_NOISE_SHOWN:]
-
-    def _follow(self, data: bytes) -> list[Event]:
-        assert self._streams is not None
-        out = self._streams["out"]
-        events: list[Event] = [Bytes(part) for part in out.feed(data)]
-        if out.over:
-            self._buffer = out.rest
-            events += self.feed("out", b"")
-        return events
 
     def _step(self, events: list[Event]) -> bool:
         """Take one thing from the buffer; say whether there was one."""
@@ -295,7 +279,8 @@ class Reply:
             events.append(Line(text))
 
     def _take_mark(self, word: str, events: list[Event]) -> None:
-        if word == "begin":
+        if word in ("begin", "beat"):
+            # A beat is a sign of life while there is nothing to tell.
             return
         if word in ("end", "installed"):
             self.ended = True
@@ -305,58 +290,10 @@ class Reply:
             events.append(Absent())
         elif word == "ready":
             events.append(Ready())
-        elif word == "stream" and self._streams:
-            out = self._streams["out"]
-            out.begun = True
-            data, self._buffer = self._buffer, b""
-            events += self._follow(data)
         elif word.startswith("error "):
             raise owner_error(word[6:])
         else:
             raise ProtocolError(f"the reply has an unknown mark: {word[:80]!r}")
-
-
-class _Stream:
-    """One followed stream: everything up to the marker, as early as it can be told from it."""
-
-    def __init__(self, marker: bytes) -> None:
-        self._begin = marker + b" stream\n"
-        self._end = marker + b" over\n"
-        self._held = b""
-        self.begun = False
-        self.over = False
-        self.rest = b""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        if self.over:
-            return []
-        data = self._held + data
-        self._held = b""
-        if not self.begun:
-            at = data.find(self._begin)
-            if at < 0:
-                self._held = data[-len(self._begin) :]
-                return []
-            self.begun = True
-            data = data[at + len(self._begin) :]
-        at = data.find(self._end)
-        if at >= 0:
-            self.over = True
-            self.rest = data[at + len(self._end) :]
-            data = data[:at]
-        else:
-            keep = _overlap(data, self._end)
-            if keep:
-                data, self._held = data[:-keep], data[-keep:]
-        return [data] if data else []
-
-
-def _overlap(data: bytes, mark: bytes) -> int:
-    """How many bytes at the end of ``data`` may be the beginning of ``mark``."""
-    for size in range(min(len(data), len(mark) - 1), 0, -1):
-        if data.endswith(mark[:size]):
-            return size
-    return 0
 
 
 def _data_words(text: str) -> tuple[str, int, int]:

@@ -50,7 +50,7 @@ def test_a_runner_that_is_killed_is_asked_again_and_the_job_runs_once(rjob: Worl
 
 
 def test_a_follower_whose_runner_is_killed_goes_on(rjob: World) -> None:
-    sabotage(rjob, "\tprintf '%s stream\\n' \"$rj_marker\"", "sleep 0.3; kill -KILL $$")
+    sabotage(rjob, "\trj_lag=0 rj_quiet=0", "sleep 0.3; kill -KILL $$")
     ref = rjob.shell("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done; exit 3")
     done = rjob("receive", "-f", ref, status=3)
     assert done.out == b"".join(b"%d\n" % number for number in range(1, 9))

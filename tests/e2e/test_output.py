@@ -96,7 +96,9 @@ def test_a_reader_that_has_had_enough_loses_nothing(rjob: World) -> None:
     moved = rjob.job(ref)["received_bytes"]["out"]
     # head may have read more than it printed, but what stayed in the pipe was not received.
     assert got == whole[:5000]
-    assert 5000 <= moved < 5000 + 65536
+    # The cursor stands at the beginning of the line that was cut.
+    assert whole.rindex(b"\n", 0, 5000) + 1 <= moved < 5000 + 65536
+    assert whole[:moved].endswith(b"\n")
     assert rjob("receive", ref).out == whole[moved:]
 
 

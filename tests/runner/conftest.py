@@ -52,7 +52,7 @@ class Answer:
     Attributes:
         facts: What its lines tell.
         lines: Its lines.
-        data: Its bytes by job and name; those of a followed stream by ``("", "out")`` and ``("", "err")``.
+        data: Its bytes by job and name; those of followed streams by ``("", "out")`` and ``("", "err")``.
         offsets: Where those bytes begin.
         absent: Whether there was no runner to give one.
     """
@@ -76,8 +76,7 @@ class Answer:
             self.offsets[self._key] = event.offset
             self.data.setdefault(self._key, b"")
         elif isinstance(event, Bytes):
-            key = ("", event.stream) if event.stream == "err" else self._key
-            self.data[key] = self.data.get(key, b"") + event.data
+            self.data[self._key] += event.data
         elif isinstance(event, Absent):
             self.absent = True
 
@@ -89,9 +88,9 @@ class Answer:
 class Exchange:
     """A request under way."""
 
-    def __init__(self, process: subprocess.Popen[bytes], marker: str, *, streaming: bool) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], marker: str) -> None:
         self.process = process
-        self.reply = Reply(marker, streaming=streaming)
+        self.reply = Reply(marker)
         self.answer = Answer()
         self.events: list[Event] = []
 
@@ -189,9 +188,7 @@ class Host:
 
     # ------------------------------------------------------------------------------------------------ asking
 
-    def spawn(
-        self, argv: list[str], marker: str, *, streaming: bool = False, env: Mapping[str, str] | None = None
-    ) -> Exchange:
+    def spawn(self, argv: list[str], marker: str, *, env: Mapping[str, str] | None = None) -> Exchange:
         process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -202,7 +199,7 @@ class Host:
             start_new_session=True,
             bufsize=0,
         )
-        exchange = Exchange(process, marker, streaming=streaming)
+        exchange = Exchange(process, marker)
         self.asked.append(exchange)
         return exchange
 
@@ -219,14 +216,13 @@ class Host:
         operation: str,
         *lines: str | bytes,
         body: bytes = b"",
-        streaming: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Exchange:
         """Ask and keep talking."""
         if not self.script.exists():
             self.install()
         marker = new_marker()
-        exchange = self.spawn(RUNNER.bootstrap(), marker, streaming=streaming, env=env)
+        exchange = self.spawn(RUNNER.bootstrap(), marker, env=env)
         exchange.say(request(marker, operation, *lines, body=body, home=str(self.home)))
         return exchange
 
@@ -238,11 +234,9 @@ class Host:
         exchange.hang_up()
         return exchange.finish()
 
-    def ask_talking(
-        self, operation: str, *lines: str | bytes, streaming: bool = False, seconds: float = 60.0
-    ) -> Answer:
+    def ask_talking(self, operation: str, *lines: str | bytes, seconds: float = 60.0) -> Answer:
         """Ask for an operation that lasts as long as its client."""
-        return self.open(operation, *lines, streaming=streaming).finish(seconds=seconds)
+        return self.open(operation, *lines).finish(seconds=seconds)
 
     # ------------------------------------------------------------------------------------------------ jobs
 

@@ -132,9 +132,7 @@ class MemoryRunner:
             await talk.say(f"bytes {job.uuid}")
             for index, (name, data) in enumerate(job.streams.items()):
                 if streams in ("both", name):
-                    start = begin_at(data, where, job.received[index], index)
-                    await talk.say(f"data {name} {start} {len(data) - start}")
-                    await talk.command.write(data[start:])
+                    await self.send(talk, job, name, begin_at(data, where, job.received[index], index))
         if found and ack == "ack":
             await talk.mark("ready")
             while (line := await talk.reader.line()) not in ("end", ""):
@@ -160,29 +158,40 @@ class MemoryRunner:
         job.received = max(job.received[0], int(out)), max(job.received[1], int(err))
 
     async def do_follow(self, talk: Talk, uuid: str, out: str, err: str, life: str) -> None:
-        job, at = self.jobs[uuid], {"out": int(out), "err": int(err)}
-        for stream in ("out", "err"):
-            await talk.mark("stream", stream)
+        if not (job := self.jobs.get(uuid)):
+            return
+        at = {"out": int(out), "err": int(err)}
         for _ in range(int(life) * 100):
             over = job.ended.is_set()
-            for name in at:
-                await talk.command.write(job.streams[name][at[name] :], "out" if name == "out" else "err")
-                at[name] = len(job.streams[name])
+            for name, start in at.items():
+                at[name] = await self.send(talk, job, name, start, always=False)
             if over:
                 break
             await asyncio.sleep(0.01)
-        for stream in ("err", "out"):
-            await talk.mark("over", stream)
+
+    async def send(self, talk: Talk, job: MemoryJob, name: str, start: int, *, always: bool = True) -> int:
+        """Send a stream's bytes from one on; say first if it has become too short for that.  Return where they end."""
+        data = job.streams[name]
+        if start > len(data):
+            await talk.say(f"shrank {name} {start} {len(data)}")
+            cursors = dict(zip(job.streams, job.received, strict=True)) | {name: 0}
+            job.received = cursors["out"], cursors["err"]
+            start = 0
+        if always or start < len(data):
+            await talk.say(f"data {name} {start} {len(data) - start}")
+            await talk.command.write(data[start:])
+        return len(data)
 
     async def do_wait(self, talk: Talk, mode: str, life: str, uuids: str) -> None:
-        jobs = [self.jobs[uuid] for uuid in uuids.split()]
+        await self.describe(talk)
+        jobs = [self.jobs[uuid] for uuid in uuids.split() if uuid in self.jobs]
         waiting = [asyncio.create_task(job.ended.wait()) for job in jobs]
         when = asyncio.FIRST_COMPLETED if mode == "any" else asyncio.ALL_COMPLETED
-        await asyncio.wait(waiting, timeout=int(life) / 10, return_when=when)
+        if waiting:
+            await asyncio.wait(waiting, timeout=int(life) / 10, return_when=when)
         for task in waiting:
             task.cancel()
-        await self.describe(talk)
-        await self.tell(talk, jobs)
+        await self.tell(talk, [job for job in jobs if job.uuid in self.jobs])
 
     async def do_signal(self, talk: Talk, name: str, uuids: str) -> None:
         for job in (self.jobs[uuid] for uuid in uuids.split()):

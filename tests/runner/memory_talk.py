@@ -41,8 +41,8 @@ class Talk:
     async def say(self, line: str) -> None:
         await self.command.write(line.encode() + b"\n")
 
-    async def mark(self, word: str, stream: str = "out") -> None:
-        await self.command.write(f"{self.marker} {word}\n".encode(), "out" if stream == "out" else "err")
+    async def mark(self, word: str) -> None:
+        await self.command.write(f"{self.marker} {word}\n".encode())
 
 
 def plain(text: str) -> bytes:
@@ -52,8 +52,8 @@ def plain(text: str) -> bytes:
 def begin_at(data: bytes, where: str, cursor: int, index: int) -> int:
     kind, *words = where.split()
     if kind == "cursor":
-        return min(cursor, len(data))
+        return cursor
     if kind == "tail":
         last = data.splitlines(keepends=True)[-int(words[0]) :] if int(words[0]) else []
         return len(data) - sum(map(len, last))
-    return min(int([kind, *words][index]), len(data))
+    return int([kind, *words][index])

@@ -76,8 +76,8 @@ def joined(events: Sequence[Event]) -> list[Event]:
     result: list[Event] = []
     for event in events:
         last = result[-1] if result else None
-        if isinstance(event, Bytes) and isinstance(last, Bytes) and last.stream == event.stream:
-            result[-1] = Bytes(last.data + event.data, event.stream)
+        if isinstance(event, Bytes) and isinstance(last, Bytes):
+            result[-1] = Bytes(last.data + event.data)
         else:
             result.append(event)
     return result
@@ -112,37 +112,10 @@ def test_a_reply_is_the_same_whatever_pieces_it_comes_in(
     assert reply.ended
 
 
-@given(payloads, payloads, cuts, cuts, noise, noise, tellings)
-@example(MARK[:5], MARK + b" ove", [3], [3], b"", b"", [])
-def test_followed_streams_hold_every_byte_and_no_marker(  # noqa: PLR0917
-    out: bytes, err: bytes, at_out: list[int], at_err: list[int], before: bytes, noisy: bytes, lines: list[object]
-) -> None:
-    over = MARK + b" over\n"
-    if over in out + over[:-1] or over in err + over[:-1]:
-        return
-    head = before + b"\n" + MARK + b" begin\n" + MARK + b" stream\n"
-    tail = over + encode([line for line in lines if isinstance(line, Line)]).partition(b"\n")[2]
-    reply = Reply(MARKER, streaming=True)
-    got: list[Event] = []
-    pieces = [("err", piece) for piece in cut(noisy + b"\n" + MARK + b" stream\n" + err + over, at_err)]
-    for piece in pieces:
-        got += reply.feed(*piece)
-    for data in cut(head + out + tail, at_out):
-        got += reply.feed("out", data)
-    streams = {
-        name: b"".join(e.data for e in got if isinstance(e, Bytes) and e.stream == name) for name in ("out", "err")
-    }
-    assert streams == {"out": out, "err": err}
-    assert [event for event in got if isinstance(event, Line)] == [line for line in lines if isinstance(line, Line)]
-    assert reply.ended
-
-
-def test_a_followed_stream_is_handed_on_as_early_as_it_can_be_told_from_the_marker() -> None:
-    reply = Reply(MARKER, streaming=True)
-    reply.feed("out", MARK + b" begin\n" + MARK + b" stream\n")
-    assert reply.feed("out", b"progress 3%") == [Bytes(b"progress 3%")]
-    assert reply.feed("out", b"x" + MARK[:4]) == [Bytes(b"x")]
-    assert joined(reply.feed("out", b"!")) == [Bytes(MARK[:4] + b"!")]
+def test_a_beat_is_no_event() -> None:
+    reply = Reply(MARKER)
+    assert reply.feed("out", MARK + b" begin\n" + MARK + b" beat\n") == []
+    assert reply.feed("out", b"data err 7 2\nab" + MARK + b" beat\nx\n") == [Data("err", 7, 2), Bytes(b"ab"), Line("x")]
 
 
 def test_an_absent_runner_is_told() -> None:
@@ -220,14 +193,13 @@ def test_noise_without_end_is_a_protocol_error_and_costs_no_memory() -> None:
 
 @given(st.binary(max_size=300), cuts)
 def test_a_hostile_host_brings_nothing_but_our_own_errors(data: bytes, at: list[int]) -> None:
-    for streaming in (False, True):
-        reply = Reply(MARKER, streaming=streaming)
-        try:
-            for piece in cut(MARK + b" begin\n" + data.replace(b"#", MARK), at):
-                reply.feed("out", piece)
-                reply.feed("err", piece)
-        except (OwnerError, ProtocolError):
-            pass
+    reply = Reply(MARKER)
+    try:
+        for piece in cut(MARK + b" begin\n" + data.replace(b"#", MARK), at):
+            reply.feed("out", piece)
+            reply.feed("err", piece)
+    except (OwnerError, ProtocolError):
+        pass
 
 
 @pytest.mark.parametrize("bad", ["a\nb", "a\0b", b"a\nb", b"\0"])

@@ -1,13 +1,22 @@
 # ops: read, received, save.  What jobs have written, and how much of it was received.
 
+rj_stale_out='' rj_stale_err=''
+
 rj_size_of() { # FILE: rj_bytes
 	rj_bytes=$(stat -c %s "$1" 2>/dev/null || stat -f %z "$1" 2>/dev/null || ls -ln "$1" | awk '{ print $5 }')
 	rj_bytes=${rj_bytes:-0}
 }
 
-# Where to begin in stream file $1: at byte N ("N"), at the cursor ("cursor N"), at the last N lines ("tail N"): rj_from.
+# Sizes of the files $1 and $2: rj_size_out, rj_size_err.  Fails if they are not there.
+rj_read_sizes() {
+	rj_word=$(stat -c %s "$1" "$2" 2>/dev/null || stat -f %z "$1" "$2" 2>/dev/null || { ls -ln "$1" && ls -ln "$2"; } 2>/dev/null | awk '{ print $5 }')
+	rj_size_out=${rj_word%%"$rj_newline"*} rj_size_err=${rj_word#*"$rj_newline"}
+	case $rj_word in "$rj_newline"* | *[!0-9"$rj_newline"]*) return 1 ;; *"$rj_newline"?*) ;; *) return 1 ;; esac
+}
+
+# Where to begin in file $1 of $rj_bytes bytes: at byte N ("N"), at the cursor ("cursor N"), at the last N lines
+# ("tail N"): rj_from.  It is beyond the end if the file was cut short.  "tail" looks at the size again: rj_bytes.
 rj_begin_at() {
-	rj_size_of "$1"
 	case $2 in
 	tail)
 		rj_tries=0
@@ -23,21 +32,47 @@ rj_begin_at() {
 	cursor) rj_from=$3 ;;
 	*) rj_from=$2 ;;
 	esac
-	[ "$rj_from" -le "$rj_bytes" ] || rj_from=$rj_bytes
 }
 
-rj_send() { # STREAM FILE WHERE...
-	rj_stream=$1
-	shift
-	rj_begin_at "$@"
-	printf 'data %s %s %s\n' "$rj_stream" "$rj_from" "$((rj_bytes - rj_from))"
-	if [ "$rj_bytes" -gt "$rj_from" ]; then
-		if [ "$rj_from" -gt 0 ]; then
-			tail -c "+$((rj_from + 1))" "$1" | head -c "$((rj_bytes - rj_from))"
-		else
-			head -c "$rj_bytes" "$1"
-		fi
+# UUID STREAM SIZE WHERE...: send what is there of a job's stream from there on.
+rj_send() {
+	rj_one=$1 rj_stream=$2 rj_bytes=$3
+	shift 3
+	rj_begin_at "$rj_one/$rj_stream" "$@"
+	if [ "$rj_from" -gt "$rj_bytes" ]; then
+		rj_tell_shrunk "$rj_one" "$rj_stream" "$rj_from" "$rj_bytes"
+		rj_from=0
 	fi
+	rj_send_frame "$rj_stream" "$rj_one/$rj_stream" "$rj_from" "$rj_bytes"
+}
+
+# STREAM FILE FROM TO: send those bytes, with their head.
+rj_send_frame() {
+	printf 'data %s %s %s\n' "$1" "$3" "$(($4 - $3))"
+	[ "$4" -gt "$3" ] || return 0
+	if [ "$3" -gt 0 ]; then
+		tail -c "+$(($3 + 1))" "$2" | head -c "$(($4 - $3))"
+	else
+		head -c "$4" "$2"
+	fi
+	# Of a file that was cut short meanwhile fewer bytes came than were announced: whatever followed would pass for them.
+	# The client counts what it got, and asks again.
+	rj_size_of "$2"
+	if [ "$rj_bytes" -lt "$4" ]; then
+		kill -KILL $$
+		exit 1
+	fi
+}
+
+# Stream $2 of job $1 was followed or received up to byte $3 and has only $4: say so.  Everything in it is new, so its
+# cursor goes back to 0; where that fails, the next one who reads finds it again.
+rj_tell_shrunk() {
+	printf 'shrank %s %s %s\n' "$2" "$3" "$4"
+	(
+		rj_read_received "$1"
+		case $2 in out) rj_stale_out=$rj_got_out ;; *) rj_stale_err=$rj_got_err ;; esac
+		[ "$rj_stale_out$rj_stale_err" -eq 0 ] || rj_received "$1" 0 0
+	) >/dev/null 2>&1
 }
 
 rj_read_received() { # UUID: rj_got_out rj_got_err
@@ -66,10 +101,11 @@ rj_op_read() {
 		tail) rj_w1="tail $2" rj_w2="tail $2" ;;
 		*) rj_w1=$1 rj_w2=${2-0} ;;
 		esac
+		rj_read_sizes "$rj_uuid/out" "$rj_uuid/err" || continue
 		# shellcheck disable=SC2086
-		[ "$rj_streams" = err ] || rj_send out "$rj_uuid/out" $rj_w1
+		[ "$rj_streams" = err ] || rj_send "$rj_uuid" out "$rj_size_out" $rj_w1
 		# shellcheck disable=SC2086
-		[ "$rj_streams" = out ] || rj_send err "$rj_uuid/err" $rj_w2
+		[ "$rj_streams" = out ] || rj_send "$rj_uuid" err "$rj_size_err" $rj_w2
 	done
 	[ "$rj_ack" = ack ] || return 0
 	printf '%s ready\n' "$rj_marker"
@@ -83,12 +119,15 @@ rj_op_read() {
 	fi
 }
 
-# UUID OUT ERR ...: move cursors, only ever forward.
+# UUID OUT ERR ...: move cursors, only ever forward; but back to 0 where they still stand at $rj_stale_out or $rj_stale_err,
+# beyond the end of a stream that was cut short.
 rj_received() {
 	rj_lock
 	while [ $# -gt 2 ]; do
 		rj_job=$rj_owner/jobs/$1
 		rj_read_received "$1"
+		[ "$rj_got_out" != "$rj_stale_out" ] || rj_got_out=0 rj_moved=1
+		[ "$rj_got_err" != "$rj_stale_err" ] || rj_got_err=0 rj_moved=1
 		[ "$2" -le "$rj_got_out" ] || rj_got_out=$2 rj_moved=1
 		[ "$3" -le "$rj_got_err" ] || rj_got_err=$3 rj_moved=1
 		if [ "${rj_moved-}" ] && [ -d "$rj_job" ]; then
@@ -121,31 +160,57 @@ rj_op_save() {
 	shift 2
 	rj_select_jobs "$@"
 	[ "$rj_all" ] || return 0
-	rj_moves=''
+	rj_moves='' rj_unsaved=''
 	for rj_uuid in $rj_all; do
+		[ ! -h "$rj_owner/jobs/$rj_uuid" ] || continue
+		printf 'bytes %s\n' "$rj_uuid"
 		rj_read_received "$rj_uuid"
 		rj_end_out=$rj_got_out rj_end_err=$rj_got_err
 		if [ "$rj_streams" != err ]; then
-			rj_save_from "$rj_owner/jobs/$rj_uuid/out" "$rj_got_out"
-			rj_end_out=$rj_bytes
+			rj_save_from out "$rj_got_out"
+			rj_end_out=$rj_saved
 		fi
-		if [ "$rj_streams" != out ]; then
-			rj_save_from "$rj_owner/jobs/$rj_uuid/err" "$rj_got_err"
-			rj_end_err=$rj_bytes
+		if [ "$rj_streams" != out ] && [ -z "$rj_unsaved" ]; then
+			rj_save_from err "$rj_got_err"
+			rj_end_err=$rj_saved
 		fi
 		rj_moves="$rj_moves $rj_uuid $rj_end_out $rj_end_err"
+		[ -z "$rj_unsaved" ] || break
 	done
 	# shellcheck disable=SC2086
 	rj_received $rj_moves
+	[ -z "$rj_unsaved" ] || rj_fail no-space "$rj_path"
 	# shellcheck disable=SC2086
 	rj_facts $rj_all
 }
 
-rj_save_from() { # FILE FROM: append what is there from that byte on to $rj_path; rj_bytes is how far that went
-	rj_begin_at "$1" "$2"
-	[ "$rj_bytes" -gt "$rj_from" ] || return 0
-	(
+# STREAM FROM: append what is in that stream of job $rj_uuid from that byte on to $rj_path.  rj_saved is how far that went;
+# rj_unsaved is set if not all of it could be written.
+rj_save_from() {
+	rj_file=$rj_owner/jobs/$rj_uuid/$1 rj_saved=$2
+	[ -e "$rj_file" ] || return 0
+	rj_size_of "$rj_file"
+	if [ "$rj_saved" -gt "$rj_bytes" ]; then
+		rj_tell_shrunk "$rj_uuid" "$1" "$rj_saved" "$rj_bytes"
+		rj_saved=0
+	fi
+	rj_end=$rj_bytes rj_was=0
+	[ "$rj_end" -gt "$rj_saved" ] || return 0
+	if [ -f "$rj_path" ]; then
+		rj_size_of "$rj_path"
+		rj_was=$rj_bytes
+	fi
+	if (
 		umask "$rj_umask"
-		tail -c "+$((rj_from + 1))" "$1" | head -c "$((rj_bytes - rj_from))" >>"$rj_path"
-	) 2>/dev/null || rj_fail no-space "$rj_path"
+		tail -c "+$((rj_saved + 1))" "$rj_file" | head -c "$((rj_end - rj_saved))" >>"$rj_path"
+	) 2>/dev/null; then
+		rj_saved=$rj_end
+		return
+	fi
+	# What there was room for stands in the file: it was received.
+	rj_unsaved=1
+	[ -f "$rj_path" ] || return 0
+	rj_size_of "$rj_path"
+	[ "$rj_bytes" -le "$rj_was" ] || rj_saved=$((rj_saved + rj_bytes - rj_was))
+	[ "$rj_saved" -le "$rj_end" ] || rj_saved=$rj_end
 }

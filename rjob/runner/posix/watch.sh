@@ -1,18 +1,31 @@
 # ops: follow, wait.  Operations that last as long as their client.
 
-# Whoever waits here must go when its client does: end this process when stdin ends.
+# Note child process $1, to be killed later: adds to rj_children.
+rj_note_child() { ! rj_proc "$1" || rj_children="$rj_children $1:$rj_start"; }
+
+# Kill the noted children that still are what they were: a pid may be somebody else's by now.
+# KILL, for a child that has not become tail yet would note TERM, as a shell does, and forget it.
+rj_kill_children() {
+	for rj_word in $rj_children; do
+		! rj_proc "${rj_word%%:*}" || [ "$rj_start" != "${rj_word#*:}" ] || kill -KILL "${rj_word%%:*}"
+	done 2>/dev/null
+	rj_children=''
+}
+
+# Whoever waits here must go when its client does: end this process when stdin ends.  Sets rj_children, rj_me and traps.
 rj_watch_client() {
+	rj_proc $$
+	rj_me="$$ ${rj_start:--} $rj_boot" rj_children=''
 	exec 3<&0
 	(
 		trap - TERM
 		while read -r rj_line; do :; done
-		kill -TERM $$
+		# shellcheck disable=SC2086
+		! rj_alive $rj_me || kill -TERM $$
 	) <&3 >/dev/null 2>&1 &
-	rj_watcher=$!
 	exec 3<&-
-	rj_tails=''
-	# KILL, for a child that has not become tail yet would note TERM, as a shell does, and forget it.
-	trap '{ kill "$rj_watcher"; kill -KILL $rj_tails $!; } 2>/dev/null; exit 1' TERM HUP INT PIPE
+	rj_note_child $!
+	trap 'rj_kill_children; exit 1' TERM HUP INT PIPE
 }
 
 # Whether job $1 has ended, one way or another.  Looks for life only every twentieth time.
@@ -29,53 +42,89 @@ rj_over() {
 	[ -z "$rj_pids" ]
 }
 
-# UUID OUT ERR LIFE: what is written from those bytes on, as it is written, to stdout and stderr, until the job ends.
+# UUID OUT ERR LIFE: send what is written from those bytes on, as it is written, until the job, LIFE seconds or stdin end.
+# One side of a pipe writes to it whenever there may be something new, the other looks.  Nothing but frames comes of that:
+# what a tool says, or shows after a file was cut short, never passes for the job's output.
 rj_op_follow() {
-	rj_uuid=$1 rj_at=$2 rj_at_err=$3 rj_round=0 rj_life=$(($4 * 10))
-	rj_watch_client
-	cd "$rj_owner/jobs/$1" || return
-	printf '%s stream\n' "$rj_marker"
-	printf '%s stream\n' "$rj_marker" >&2
-	case $(tail --version 2>/dev/null; uname) in
-	*GNU* | *Darwin* | *BSD*)
+	rj_uuid=$1 rj_at_out=$2 rj_at_err=$3 rj_round=0 rj_life=$(($4 * 10))
+	cd "$rj_owner/jobs/$1" 2>/dev/null || return 0
+	rj_ticks=10
+	# Every other tail -f looks itself only once a second.
+	case $(tail --version 2>/dev/null; uname) in *GNU* | *Darwin* | *BSD*) ;; *) rj_ticks=1 ;; esac
+	rj_wake 2>/dev/null | rj_send_news
+}
+
+# Write to stdout when there may be news of $rj_uuid; at least every $rj_ticks tenths of a second.
+rj_wake() {
+	rj_children=''
+	if [ "$rj_ticks" -gt 1 ]; then
 		# exec, for not every shell runs a background command in the process that it names.
-		exec tail -c "+$((rj_at + 1))" -f out &
-		rj_tails=$!
-		exec tail -c "+$((rj_at_err + 1))" -f err >&2 &
-		rj_tails="$rj_tails $!"
+		exec tail -c "+$((rj_at_out + 1))" -f out &
+		rj_note_child $!
+		exec tail -c "+$((rj_at_err + 1))" -f err &
+		rj_note_child $!
+	fi
+	(
+		trap - PIPE
 		until rj_over "$rj_uuid" || [ "$rj_round" -ge "$rj_life" ]; do
 			rj_nap 0.1
 			rj_round=$((rj_round + 1))
+			[ $((rj_round % rj_ticks)) -ne 0 ] || printf . || break
 		done
-		# shellcheck disable=SC2086
-		{ kill -KILL $rj_tails; wait $rj_tails; } 2>/dev/null
-		rj_tails=''
-		;;
-	*)
-		until rj_over "$rj_uuid" || [ "$rj_round" -ge "$rj_life" ]; do
-			rj_grow out "$rj_at" && rj_at=$rj_bytes
-			rj_grow err "$rj_at_err" >&2 && rj_at_err=$rj_bytes
-			rj_nap 0.1
-			rj_round=$((rj_round + 1))
-		done
-		;;
-	esac
-	# What is left the client reads by offset: it alone knows what reached it.
-	printf '%s over\n' "$rj_marker" >&2
-	printf '%s over\n' "$rj_marker"
-	kill "$rj_watcher" 2>/dev/null
+	) &
+	rj_clock=$!
+	rj_note_child $!
+	exec 3<&0
+	(
+		while read -r rj_line; do :; done
+		rj_kill_children
+	) <&3 >/dev/null &
+	exec 3<&-
+	rj_note_child $!
+	wait "$rj_clock"
+	rj_kill_children
 }
 
-rj_grow() { # FILE FROM: print what is there from that byte on; rj_bytes is how far that went
-	rj_size_of "$1"
-	[ "$rj_bytes" -gt "$2" ] || return 1
-	tail -c "+$(($2 + 1))" "$1" | head -c "$((rj_bytes - $2))"
+# Read from stdin when to look; send what is new of the followed job, and a beat when nothing was for about a second.
+rj_send_news() {
+	rj_lag=0 rj_quiet=0
+	while :; do
+		if rj_send_new; then
+			rj_quiet=0
+			continue
+		fi
+		if [ "$rj_quiet" -ge 10 ]; then
+			printf '%s beat\n' "$rj_marker"
+			rj_quiet=0
+		fi
+		# What was sent already, tail is still writing: take more of that at a time, but never wait long for it.
+		rj_reads=$((rj_lag / 65536))
+		[ "$rj_reads" -lt 16 ] || rj_reads=16
+		[ "$rj_reads" -gt 0 ] || rj_reads=1
+		rj_lag=$((rj_lag > rj_reads * 65536 ? rj_lag - rj_reads * 65536 : 0))
+		case $(LC_ALL=C dd bs=65536 count="$rj_reads" 2>&1 >/dev/null) in 0+0*) break ;; esac
+		rj_quiet=$((rj_quiet + rj_ticks))
+	done
+	while rj_send_new; do :; done
 }
 
-# any|all LIFE UUIDS: wait until they have ended, or LIFE tenths of a second passed; tell the facts.
+# Send what is new since rj_at_out and rj_at_err; fails if there is nothing.
+rj_send_new() {
+	rj_read_sizes out err || return 1
+	[ "$rj_size_out" -ge "$rj_at_out" ] || { rj_tell_shrunk "$rj_uuid" out "$rj_at_out" "$rj_size_out"; rj_at_out=0; }
+	[ "$rj_size_err" -ge "$rj_at_err" ] || { rj_tell_shrunk "$rj_uuid" err "$rj_at_err" "$rj_size_err"; rj_at_err=0; }
+	rj_lag=$((rj_lag + rj_size_out - rj_at_out + rj_size_err - rj_at_err))
+	[ "$rj_size_out $rj_size_err" != "$rj_at_out $rj_at_err" ] || return 1
+	[ "$rj_size_out" -eq "$rj_at_out" ] || rj_send_frame out out "$rj_at_out" "$rj_size_out"
+	[ "$rj_size_err" -eq "$rj_at_err" ] || rj_send_frame err err "$rj_at_err" "$rj_size_err"
+	rj_at_out=$rj_size_out rj_at_err=$rj_size_err
+}
+
+# any|all LIFE UUIDS: wait until they have ended, or LIFE tenths of a second passed; tell the facts of those that are there.
 rj_op_wait() {
-	rj_mode=$1 rj_life=$2 rj_round=0 rj_all=$3
+	rj_mode=$1 rj_life=$2 rj_round=0 rj_waited=$3
 	rj_watch_client
+	rj_describe_owner
 	rj_pending=$3
 	while [ "$rj_pending" ]; do
 		rj_rest=''
@@ -87,8 +136,13 @@ rj_op_wait() {
 		[ "$rj_pending" ] && [ "$rj_round" -lt "$rj_life" ] || break
 		if [ "$rj_round" -lt 1 ]; then rj_nap 0.03; else rj_nap 0.1; fi
 		rj_round=$((rj_round + 1))
+		[ $((rj_round % 10)) -ne 0 ] || printf '%s beat\n' "$rj_marker"
 	done
-	kill "$rj_watcher" 2>/dev/null
+	rj_kill_children
+	rj_there=''
+	for rj_uuid in $rj_waited; do
+		[ ! -d "$rj_owner/jobs/$rj_uuid" ] || rj_there="$rj_there $rj_uuid"
+	done
 	# shellcheck disable=SC2086
-	rj_facts $rj_all
+	[ -z "$rj_there" ] || rj_facts $rj_there
 }

@@ -1,0 +1,33 @@
+"""Keep a loop that asks a host again from spinning."""
+
+from __future__ import annotations
+
+import time
+
+from rjob.core.loop import pause
+
+_QUICK = 1.0
+_LONGEST = 5.0
+
+
+class Pace:
+    """Pauses after an answer that came at once and brought nothing: the longer, the more of them came in a row."""
+
+    def __init__(self) -> None:
+        self._empty = 0
+        self._asked = time.monotonic()
+
+    async def after(self, progress: bool, *, left: float = _LONGEST) -> None:
+        """Call after each answer, before asking again.
+
+        Args:
+            progress: Whether it brought anything.
+            left: The most seconds that a pause may last.
+        """
+        if progress or time.monotonic() - self._asked >= _QUICK:
+            self._empty = 0
+        else:
+            self._empty += 1
+            # pause() takes up to half as long again.
+            await pause(max(0.0, min(_LONGEST, left, 0.05 * 2**self._empty) / 1.5))
+        self._asked = time.monotonic()

@@ -1,0 +1,131 @@
+"""A host whose answers bring nothing is asked again with growing pauses; one that is honest tells what is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from runner.memory_runner import MemoryJob, MemoryRunner
+
+from rjob.config import Config
+from rjob.core.manager import JobManager
+from rjob.models import Job, JobSpec
+from rjob.plugins import Plugins
+from rjob.testing.fake import FakeMachine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.memory_talk import Talk
+
+
+class Liar(MemoryRunner):
+    """Answers at once that the job still runs."""
+
+    asked = 0
+
+    async def do_wait(self, talk: Talk, mode: str, life: str, uuids: str) -> None:
+        self.asked += 1
+        await self.describe(talk)
+        await self.tell(talk, [self.jobs[uuid] for uuid in uuids.split()])
+
+    async def do_follow(self, talk: Talk, uuid: str, out: str, err: str, life: str) -> None:
+        self.asked += 1
+
+
+class Counting(MemoryRunner):
+    """Knows who looks on."""
+
+    viewers = 0
+
+    async def do_wait(self, talk: Talk, mode: str, life: str, uuids: str) -> None:
+        self.viewers += 1
+        await super().do_wait(talk, mode, life, uuids)
+
+    async def do_follow(self, talk: Talk, uuid: str, out: str, err: str, life: str) -> None:
+        self.viewers += 1
+        await super().do_follow(talk, uuid, out, err, life)
+
+
+async def forever(job: MemoryJob) -> int:
+    await asyncio.sleep(600)
+    return 0
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.got = b""
+        self.said: list[Any] = []
+
+    def write(self, job: Job, stream: str, data: bytes) -> None:
+        self.got += data
+
+    def held(self, stream: str) -> int:
+        return 0
+
+    def shrank(self, job: Job, stream: str, position: int, size: int) -> None:
+        self.said.append((stream, position, size))
+
+
+def manager_of(runner: MemoryRunner, folder: Path) -> JobManager:
+    plugins = Plugins()
+    plugins.register(FakeMachine(runner).plugin("fake"))
+    path = folder / "config.toml"
+    path.write_text('[hosts.memory]\ntransport = "fake://memory"\n')
+    return JobManager(Config.load({"RJOB_CONFIG": str(path), "HOME": str(folder)}), plugins)
+
+
+@pytest.mark.parametrize("verb", ["wait", "any", "follow"])
+async def test_a_liar_is_not_asked_without_a_pause(tmp_path: Path, verb: str) -> None:
+    runner = Liar(forever)
+    async with manager_of(runner, tmp_path) as manager:
+        (job,) = (await manager.start(JobSpec(argv=("x",)), hosts=["memory"])).jobs
+        looking = manager.receive([job.ref], Sink(), follow=True) if verb == "follow" else None
+        begin = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2):
+                await (looking or manager.wait([job.ref], first=verb == "any"))
+        assert time.monotonic() - begin < 5
+        assert 1 < runner.asked < 12
+        if verb != "follow":
+            done = await manager.wait([job.ref], timeout=0.5)
+            assert [job.state.finished for job in done.jobs] == [False]
+    for known in runner.jobs.values():
+        if known.work:
+            known.work.cancel()
+
+
+async def test_a_job_that_goes_is_gone(tmp_path: Path) -> None:
+    runner = Counting(forever)
+    async with manager_of(runner, tmp_path) as manager:
+        (job,) = (await manager.start(JobSpec(argv=("x",)), hosts=["memory"])).jobs
+        waiting = asyncio.ensure_future(manager.wait([job.ref]))
+        following = asyncio.ensure_future(manager.receive([job.ref], Sink(), follow=True))
+        async with asyncio.timeout(20):
+            while runner.viewers < 2:
+                await asyncio.sleep(0.01)
+        gone = runner.jobs.pop(job.instance_id)
+        gone.ended.set()
+        for result in (await waiting, await following):
+            assert [(error.code, error.job) for error in result.errors] == [("not-found", job.ref)]
+            assert "was removed meanwhile" in result.errors[0].message
+        assert gone.work
+        gone.work.cancel()
+
+
+async def test_a_stream_that_shrinks(tmp_path: Path) -> None:
+    runner = MemoryRunner(forever)
+    async with manager_of(runner, tmp_path) as manager:
+        (job,) = (await manager.start(JobSpec(argv=("x",)), hosts=["memory"])).jobs
+        here = runner.jobs[job.instance_id]
+        here.streams["out"] = b"long enough\n"
+        sink = Sink()
+        await manager.receive([job.ref], sink)
+        here.streams["out"] = b"new\n"
+        (after,) = (await manager.receive([job.ref], sink)).jobs
+        assert (sink.got, sink.said) == (b"long enough\nnew\n", [("out", 12, 4)])
+        assert (after.out_received, after.has_more_data, here.received) == (4, False, (4, 0))
+        assert here.work
+        here.work.cancel()
