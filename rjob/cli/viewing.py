@@ -1,11 +1,9 @@
-"""Looking at jobs until they end: leaving does not touch them, unless that was asked for."""
+"""Looking at jobs until they end: leaving does not touch them."""
 
 from __future__ import annotations
 
 import shlex
-import signal
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,8 +11,7 @@ from rjob.cli import output
 from rjob.cli.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Sequence
 
     from rjob.models import Job, Result
 
@@ -22,13 +19,12 @@ INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 
 
-def view(look: Callable[[], Result], *, back: Sequence[str], stop: Callable[[], object] | None = None) -> Result:
+def view(look: Callable[[], Result], *, back: Sequence[str]) -> Result:
     """Look at jobs until they end.
 
     Args:
         look: Does so.
         back: The command line that looks at them again.
-        stop: Stops the jobs when the viewer ends before them; None leaves them alone.
 
     Returns:
         What was seen.
@@ -36,8 +32,6 @@ def view(look: Callable[[], Result], *, back: Sequence[str], stop: Callable[[], 
     Raises:
         typer.Exit: The viewer was interrupted.
     """
-    if stop is not None:
-        return _view_or_stop(look, stop)
     try:
         return look()
     except KeyboardInterrupt:
@@ -64,39 +58,3 @@ def address(job: Job, hosts: Sequence[str]) -> str:
         hosts: What ``-H`` was given then.
     """
     return job.ref if "@" in job.ref or not hosts else f"{job.ref}@."
-
-
-def _view_or_stop(look: Callable[[], Result], stop: Callable[[], object]) -> Result:
-    ended = False
-    with _any_signal_interrupts() as caught:
-        try:
-            result = look()
-            ended = not result.errors and all(job.state.finished for job in result.jobs)
-        except KeyboardInterrupt:
-            raise typer.Exit(128 + caught[0] if caught else INTERRUPTED) from None
-        finally:
-            if not ended:
-                output.note("rjob: stopping the job")
-                stop()
-    return result
-
-
-@contextmanager
-def _any_signal_interrupts() -> Iterator[list[int]]:
-    """Make the signals that end a CI job act as Ctrl-C does; the list holds those that came."""
-    caught: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        caught.append(number)
-        signal.raise_signal(signal.SIGINT)
-
-    # A shell without job control starts background commands with Ctrl-C switched off.
-    before: dict[int, Any] = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    for name in ("SIGTERM", "SIGHUP"):
-        if number := getattr(signal, name, None):
-            before[number] = signal.signal(number, interrupt)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
