@@ -34,7 +34,12 @@ Script = Annotated[
 ]
 Directory = Annotated[
     str | None,
-    typer.Option("-C", "--directory", metavar="DIR", help="Where to run it.  Default: here; on a host, the home."),
+    typer.Option(
+        "-C",
+        "--directory",
+        metavar="DIR",
+        help="Where to run it; a relative one begins here, on a host in the home, as without -C.",
+    ),
 ]
 Env = Annotated[
     list[str] | None,
