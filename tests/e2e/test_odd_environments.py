@@ -107,8 +107,8 @@ def test_a_current_directory_that_is_gone(rjob: World) -> None:
     assert in_a_lost_folder(rjob, "start", "-q", "-C", "~", "pwd").stdout == "2\n"
     assert in_a_lost_folder(rjob, "wait", "1", "2").returncode == 0
     assert in_a_lost_folder(rjob, "receive", "1", "2").stdout == f"/\n{rjob.env['HOME']}\n"
-    for words in (("get",), ("stop", "1"), ("retry", "1"), ("hosts",), ("config",), ("doctor",), ("remove", "1")):
-        assert in_a_lost_folder(rjob, *words).returncode == 0, words
+    for line in ("get", "stop 1", "retry 1", "hosts", "config", "doctor", "remove 1"):
+        assert in_a_lost_folder(rjob, *line.split()).returncode == 0, line
     rjob.env["RJOB_HOME"] = "relative"
     refused = in_a_lost_folder(rjob, "get")
     assert refused.returncode == 1
