@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 
 # What start-up makes is no garbage, and looking through it again and again takes a tenth of a short verb's time.
 _OBJECTS = 200_000
@@ -19,12 +18,6 @@ def main() -> None:
         status = run()
     except KeyboardInterrupt:
         status = 130
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            # Nobody reads any more; what had to be told of that was told when the data was written.
-            pass
     # Nothing is left to do, and taking the modules down one by one takes longer than many a verb.
     os._exit(status)
 

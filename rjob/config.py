@@ -205,10 +205,10 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path:
     """
     environ = os.environ if environ is None else environ
     if named := environ.get("RJOB_CONFIG"):
-        return Path(named).expanduser()
+        return _path("RJOB_CONFIG", named)
     xdg = Path(environ.get("XDG_CONFIG_HOME", ""))
     # The XDG rules ask to ignore a relative path.
-    return (xdg if xdg.is_absolute() else Path("~/.config").expanduser()) / "rjob" / "config.toml"
+    return (xdg if xdg.is_absolute() else _path("HOME", "~/.config")) / "rjob" / "config.toml"
 
 
 def home(environ: Mapping[str, str] | None = None) -> Path:
@@ -216,13 +216,36 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
 
     Args:
         environ: The environment; this process's when None.
+
+    Raises:
+        ConfigError: ``RJOB_HOME`` or ``HOME`` names no usable path.
     """
     environ = os.environ if environ is None else environ
     if named := environ.get("RJOB_HOME"):
-        return Path(named).expanduser().absolute()
-    if os.name == "nt":
+        path = _path("RJOB_HOME", named)
+        try:
+            path = path.absolute()
+        except OSError as error:
+            problem = "RJOB_HOME is a relative path, and the current directory no longer exists"
+            raise ConfigError(problem, hint="make it absolute") from error
+    elif os.name == "nt":
         return Path(environ["LOCALAPPDATA"]) / "rjob"
-    return Path("~/.local/state/rjob").expanduser()
+    else:
+        path = _path("HOME", "~/.local/state/rjob")
+    if "\n" in str(path):
+        raise ConfigError(f"{'RJOB_HOME' if named else 'HOME'}: a folder of jobs must not have a newline in its path")
+    return path
+
+
+def _path(variable: str, text: str) -> Path:
+    """A path that a variable names; one that HOME is part of must be absolute."""
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{variable}: nobody knows the home directory in {text}") from error
+    if variable == "HOME" and not (os.environ.get("HOME", "/") and path.is_absolute()):
+        raise ConfigError("HOME is not an absolute path")
+    return path
 
 
 _WORD = (

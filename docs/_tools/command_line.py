@@ -25,7 +25,8 @@ _HEAD = """\
 
 <!-- Written by docs/_tools/command_line.py from the program: change the help texts there, not this page. -->
 
-What is data goes to standard output, everything else to standard error. [Exit statuses](exit-statuses.md),
+References, tables, JSON and jobs' output go to standard output, everything else to standard error. No option but
+`-c` takes an empty value. [Exit statuses](exit-statuses.md),
 [how a job is named](job-references.md), [durations and times](times.md) and [JSON](json.md) have pages of their own.
 """
 

@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RjobError as error:
         return _fail(error, words)
     except SystemExit as end:
-        # Typer ends so when nobody reads standard output any more, and after it has completed a command line.
+        # Typer ends so after it has completed a command line.
         return _status(1, _parameters(words)) if end.code else 0
     except Exception:
         # A fault of rjob itself: its traceback is wanted, but its status must not pass for a job's.
@@ -130,8 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fail(error: RjobError, words: Sequence[str]) -> int:
     parameters = _parameters(words)
-    if parameters.get("json"):
-        output.as_json(Result(errors=(error,)))
+    if parameters.get("json") and not isinstance(error, output.NotPrinted):
+        try:
+            output.as_json(Result(errors=(error,)))
+        except output.NotPrinted as lost:
+            output.trouble(lost)
     output.trouble(error)
     return _status(2 if isinstance(error, UsageError) else 1, parameters)
 

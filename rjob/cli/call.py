@@ -28,16 +28,6 @@ def open_manager() -> JobManager:
     return JobManager(config())
 
 
-def local_only(jobs: Sequence[str], hosts: Sequence[str]) -> bool:
-    """Whether nothing but this machine is involved.
-
-    Args:
-        jobs: References.
-        hosts: What ``-H`` was given.
-    """
-    return open_manager().local_only(jobs, hosts)
-
-
 def call(
     work: Callable[[JobManager], Coroutine[Any, Any, T]],
     *,

@@ -57,7 +57,7 @@ def get(
         str | None, typer.Option(metavar="TIME", help="Only those begun then or later: 2h, today, 09:00, ISO 8601.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only those begun then or earlier.")] = None,
-    wide: Annotated[bool, typer.Option("--wide", help="Show every column.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Show every column that there is room for.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show the table again each second, until Ctrl-C.")] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -75,7 +75,7 @@ def get(
         )
         return 1
     result = call(lambda manager: manager.get(refs, hosts=hosts, query=query), jobs=refs, hosts=hosts)
-    if quiet:
+    if quiet and not json:
         output.references(result)
     elif not json:
         _show(result, wide, single=len(refs) == len(result.jobs) == 1)

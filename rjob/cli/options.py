@@ -6,10 +6,36 @@ import typer
 from typer.core import TyperCommand
 
 from rjob.cli import complete
+from rjob.errors import UsageError
+
+# An empty shell line does nothing, and does it well.
+_MAY_BE_EMPTY = {"line"}
 
 
 class Verb(TyperCommand):
-    """A command whose usage line has no braces around what is required."""
+    """A command whose options have values, and whose usage line has no braces around what is required."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line.
+
+        Args:
+            ctx: The command's context.
+            args: Its words.
+
+        Returns:
+            The words that are left.
+
+        Raises:
+            UsageError: An option was given an empty value: most likely a script's variable is not set.
+        """
+        rest = super().parse_args(ctx, args)
+        for item in () if ctx.resilient_parsing else self.params:
+            value = ctx.params.get(item.name)
+            if item.param_type_name != "option" or item.name in _MAY_BE_EMPTY:
+                continue
+            if "" in (value if isinstance(value, list | tuple) else [value]):
+                raise UsageError(f"{'/'.join(item.opts)}: the value is empty")
+        return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line.

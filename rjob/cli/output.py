@@ -2,36 +2,104 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import os
+import select
 import sys
 from typing import TYPE_CHECKING
 
-from rjob.cli.text import visible
+from rjob.cli.text import fit, visible
+from rjob.errors import RjobError
 from rjob.models import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TextIO
 
-    from rjob.errors import RjobError
+    from _typeshed import ReadableBuffer
+
     from rjob.models import Job, Result
+
+
+class NotPrinted(RjobError):
+    """Data could not be written to standard output.
+
+    Args:
+        error: Why.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        why = "it is not open for writing" if error.errno == errno.EBADF else error.strerror
+        super().__init__(f"cannot write to standard output: {why}")
+        self.reader_gone = isinstance(error, BrokenPipeError)
+
+
+class _Unbuffered(io.FileIO):
+    """A standard stream's descriptor: what is written is out, or is an error, at once."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write all of it, also where whoever shares the descriptor has made it non-blocking."""
+        whole = memoryview(data)
+        done = 0
+        while done < whole.nbytes:
+            written = super().write(whole[done:])
+            if written is None:
+                select.select([], [self], [])
+            else:
+                done += written
+        return done
+
+
+class _Data(_Unbuffered):
+    """Standard output."""
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write all of it.
+
+        Raises:
+            NotPrinted: It cannot be written.
+        """
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise NotPrinted(error) from error
+
+
+class _Messages(_Unbuffered):
+    """Standard error: a message that cannot be printed is no failure."""
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            return super().write(data)
+        return memoryview(data).nbytes
 
 
 def prepare() -> None:
     """Make the standard streams safe to use.
 
-    No character ends the program because the terminal has no such letter.  The numbers of streams that the caller has
-    closed are taken, so that no output ever goes into another file that happened to get such a number; writing there
-    is an error.
+    Reserve the descriptors 0 to 2 that the caller has closed, so that no file of rjob's gets such a number: reading
+    there gives the end of file, writing is an error.  Escape what a stream's encoding lacks.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDONLY)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            # Inherited, so that no program that rjob runs gets the number for a file of its own.
+            os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+    sys.stdout = _text(_Data(1), sys.stdout)
+    sys.stderr = _text(_Messages(2), sys.stderr)
+
+
+def _text(stream: _Unbuffered, like: TextIO | None) -> TextIO:
+    """Make a text stream of a descriptor, in the encoding of the stream that it replaces."""
+    encoding = (like and like.encoding) or "utf-8"
+    return io.TextIOWrapper(stream, encoding, errors="backslashreplace", write_through=True)
 
 
 def data(text: str) -> None:
@@ -39,18 +107,20 @@ def data(text: str) -> None:
 
     Args:
         text: Lines, without the last newline.
+
+    Raises:
+        NotPrinted: It cannot be written to standard output.
     """
-    # At once, so that it stands in order with what the job's own output brings, and a reader that has gone is noticed.
-    print(text, flush=True)
+    sys.stdout.write(text + "\n")
 
 
 def note(text: str) -> None:
-    """Say something on standard error that is no result.
+    """Say something on standard error that is no result; where that cannot be written, nothing is said.
 
     Args:
         text: One line.
     """
-    print(text, file=sys.stderr, flush=True)
+    sys.stderr.write(text + "\n")
 
 
 def trouble(error: RjobError) -> None:
@@ -59,6 +129,9 @@ def trouble(error: RjobError) -> None:
     Args:
         error: What went wrong.
     """
+    if isinstance(error, NotPrinted) and error.reader_gone:
+        # As programs do that a signal ends then.
+        return
     note(f"rjob: {visible(str(error))}")
     if error.hint:
         note(f"  {visible(error.hint)}")
@@ -103,23 +176,35 @@ def references(result: Result) -> None:
 
 
 def tell(result: Result, what: str | None = None, *, quiet: bool = False, json: bool = False) -> int:
-    """Print what became of each job, in one line, and tell of the errors.
+    """Say on standard error what became of each job, in one line, and tell of the errors.
 
     Args:
         result: From the job manager.
         what: ``started``, ``removed``, …; the job's state when None.
-        quiet: Whether to print references only.
-        json: Whether to print JSON.
+        quiet: Whether to print references instead.
+        json: Whether to print JSON instead.
 
     Returns:
         The exit status of a verb that does something to jobs.
+
+    Raises:
+        NotPrinted: References or JSON cannot be written; what became of the jobs was said.
     """
-    if quiet:
-        references(result)
-    elif not json:
-        for job in result.jobs:
-            data(sentence(job, what or _stands(job)))
-    report(result, json=json)
+    sentences = not (quiet or json)
+    try:
+        if json:
+            as_json(result)
+        elif quiet:
+            references(result)
+    except NotPrinted:
+        # What was done is told all the same.
+        sentences = True
+        raise
+    finally:
+        for job in result.jobs if sentences else ():
+            note(sentence(job, what or _stands(job)))
+        for error in result.errors:
+            trouble(error)
     return 1 if result.errors else 0
 
 
@@ -132,10 +217,10 @@ def redraw(text: str, errors: Sequence[RjobError]) -> None:
     """
     import shutil
 
-    lines = [*text.split("\n"), *(f"rjob: {visible(str(error))}" for error in errors)]
+    size = shutil.get_terminal_size()
+    lines = [*text.split("\n"), *(fit(f"rjob: {visible(str(error))}", size.columns) for error in errors)]
     # One line too many would scroll the headers away.
-    shown = lines[: shutil.get_terminal_size().lines - 1]
-    print("\x1b[H\x1b[2J" + "\n".join(shown), flush=True)
+    data("\x1b[H\x1b[2J" + "\n".join(lines[: size.lines - 1]))
 
 
 def sentence(job: Job, what: str) -> str:
@@ -150,7 +235,7 @@ def sentence(job: Job, what: str) -> str:
 
 def on_terminal() -> bool:
     """Whether somebody looks at standard output."""
-    return sys.stdout is not None and sys.stdout.isatty()
+    return sys.stdout.isatty()
 
 
 def coloured(setting: str, environ: Mapping[str, str] | None = None) -> bool:

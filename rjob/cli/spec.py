@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.errors import UsageError
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _KEY = r"[A-Za-z_][A-Za-z0-9_]*"
+_BLOCK = 1 << 20
 _ENV_LINE = rf"(?s)\s*(?:export\s+)?({_KEY})=(.*?)\s*"
 
 
@@ -34,12 +37,11 @@ class Asked(NamedTuple):
     merge: bool = False
 
 
-def spec_of(asked: Asked, *, here: bool) -> JobSpec:
+def spec_of(asked: Asked) -> JobSpec:
     """Make sense of what was asked for.
 
     Args:
         asked: The options.
-        here: Whether the job is to run on this machine only, beginning in this process's directory.
 
     Raises:
         UsageError: There is not exactly one thing to run, or an option holds something unusable.
@@ -56,7 +58,7 @@ def spec_of(asked: Asked, *, here: bool) -> JobSpec:
         script=None if asked.script is None else _read(asked.script),
         script_name=None if asked.script is None or asked.script == "-" else os.path.basename(asked.script),
         name=asked.name,
-        cwd=_directory(asked.directory) if here else asked.directory,
+        cwd=asked.directory,
         env=tuple(env.items()),
         secrets=tuple(secrets.items()),
         stdin=None if asked.stdin is None else _read(asked.stdin),
@@ -120,19 +122,29 @@ def _key(key: str) -> str:
 
 def _read(path: str) -> bytes:
     try:
-        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+        if path == "-":
+            return _standard_input()
+        with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        what = "standard input" if path == "-" else path
+        raise UsageError(f"cannot read {what}: {error.strerror}") from error
 
 
-def _directory(directory: str | None) -> str:
-    if directory and os.path.isabs(directory):
-        return directory
-    try:
-        return os.path.join(os.getcwd(), *filter(None, [directory]))
-    except FileNotFoundError as error:
-        raise UsageError("the current directory no longer exists", hint="give another one with -C") from error
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    parts: list[bytes] = []
+    while True:
+        try:
+            part = os.read(0, _BLOCK)
+        except BlockingIOError:
+            # Whoever shares this terminal or pipe with us has set it so.
+            select.select([0], [], [])
+            continue
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
 
 
 def _limit(text: str) -> float:

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from rjob.cli import output, status
-from rjob.cli.call import call, local_only
+from rjob.cli import output, status, viewing
+from rjob.cli.call import call
+from rjob.cli.guard import Guard
 from rjob.cli.options import Hosts, Json, Quiet, StopOnExit, Verb, examples, verbs
 from rjob.cli.spec import Asked, spec_of
-from rjob.cli.text import visible
-from rjob.errors import UsageError
+from rjob.errors import RjobError, UsageError
 from rjob.models import Result
 
 app = verbs()
@@ -34,7 +34,12 @@ Script = Annotated[
 ]
 Directory = Annotated[
     str | None,
-    typer.Option("-C", "--directory", metavar="DIR", help="Where to run it.  Default: here; on a host, the home."),
+    typer.Option(
+        "-C",
+        "--directory",
+        metavar="DIR",
+        help="Where to run it; a relative one begins here, on a host in the home, as without -C.",
+    ),
 ]
 Env = Annotated[
     list[str] | None,
@@ -100,35 +105,43 @@ def start(
         time_limit=time_limit,
         merge=merge,
     )
-    spec = spec_of(asked, here=local_only((), hosts))
-    started = call(lambda manager: manager.start(spec, hosts=hosts), hosts=hosts)
-    if not (wait or follow):
-        return output.tell(started, "started", quiet=quiet, json=json)
-    _announce(started, follow=follow, quiet=quiet, json=json)
-    ended = _view(started, hosts, follow=follow, stop_on_exit=stop_on_exit)
+    spec = spec_of(asked)
+    with Guard(stop=stop_on_exit) as guard:
+        started = call(lambda manager: manager.start(spec, hosts=hosts, launching=guard.launching), hosts=hosts)
+        guard.started(started, hosts)
+        if not (wait or follow):
+            return output.tell(started, "started", quiet=quiet, json=json)
+        lost = _announce(started, follow=follow, quiet=quiet, json=json)
+        ended = _view(started, hosts, follow=follow, stop_on_exit=stop_on_exit)
+        guard.ended(ended)
+    ended = ended._replace(errors=started.errors + ended.errors)
     if follow or quiet:
         output.report(ended)
     else:
         output.tell(ended, json=json)
-    return status.of_result(ended, unfinished=status.UNKNOWN)
+    return status.of_result(ended._replace(errors=lost + ended.errors), unfinished=status.UNKNOWN)
 
 
-def _announce(started: Result, *, follow: bool, quiet: bool, json: bool) -> None:
-    """Say what was started; with ``-f`` standard output is the job's, and JSON comes at the end."""
-    for job in started.jobs:
-        if quiet and not follow:
-            output.data(visible(job.ref))
-        elif not (quiet or json):
-            (output.note if follow else output.data)(output.sentence(job, "started"))
+def _announce(started: Result, *, follow: bool, quiet: bool, json: bool) -> tuple[RjobError, ...]:
+    """Say what was started; with ``-f`` standard output is the job's, and JSON comes at the end.
+
+    A reference that cannot be printed is told of and returned: the job runs, and is waited for all the same.
+    """
+    if json or (quiet and follow):
+        return ()
+    try:
+        output.tell(started._replace(errors=()), "started", quiet=quiet)
+    except output.NotPrinted as error:
+        output.trouble(error)
+        return (error,)
+    return ()
 
 
 def _view(started: Result, hosts: list[str], *, follow: bool, stop_on_exit: bool) -> Result:
-    """Look at what was started until it ends; the errors of both come together."""
-    from rjob.cli import viewing
-
+    """Look at what was started until it ends."""
     refs = [viewing.address(job, hosts) for job in started.jobs]
     if not refs:
-        return started
+        return Result()
 
     def look() -> Result:
         if not follow:
@@ -138,9 +151,5 @@ def _view(started: Result, hosts: list[str], *, follow: bool, stop_on_exit: bool
         sink = Delivery(prefix=len(refs) > 1)
         return call(lambda manager: manager.receive(refs, sink, follow=True), jobs=refs, loop=len(refs) > 1)
 
-    def stop() -> None:
-        output.report(call(lambda manager: manager.stop(refs), jobs=refs))
-
     verb = ["rjob", "receive", "-f"] if follow else ["rjob", "wait"]
-    ended = viewing.view(look, back=[*verb, *refs], stop=stop if stop_on_exit else None)
-    return ended._replace(errors=started.errors + ended.errors)
+    return look() if stop_on_exit else viewing.view(look, back=[*verb, *refs])

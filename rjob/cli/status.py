@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.models import State
 
@@ -15,6 +15,35 @@ TIMED_OUT = 124
 UNKNOWN = 125
 """rjob itself could not tell."""
 
+_NONE = 255
+"""The job's end is none that an exit status can show."""
+
+_TERM = 15
+
+
+class End(NamedTuple):
+    """How a job ended: by an exit status or by a signal; by neither where that cannot be known."""
+
+    code: int | None = None
+    signal: int | None = None
+
+
+def end_of(job: Job) -> End:
+    """How a job ended, for its exit status and for the table alike.
+
+    Args:
+        job: In any state.
+    """
+    if job.state is State.COMPLETED:
+        return End(0)
+    if job.state is State.STOPPED:
+        # Whatever it made of the signal.
+        return End(signal=job.signal or _TERM)
+    if job.state is State.FAILED and job.exit_code is not None:
+        # 0 would say that all is well.
+        return End(job.exit_code or _NONE)
+    return End(signal=job.signal or None) if job.state is State.FAILED else End()
+
 
 def of_job(job: Job) -> int:
     """The exit status that stands for one job.
@@ -23,18 +52,14 @@ def of_job(job: Job) -> int:
         job: In the state that it ended in.
 
     Returns:
-        The job's own exit status, 128+n for a signal, 125 where it cannot be known.
+        The job's own exit status, 128+n for a signal, 255 for what no shell can show, 125 where it cannot be known.
     """
-    if job.state is State.COMPLETED:
-        return 0
-    if job.state is State.STOPPED:
-        return 128 + (job.signal or 15)
-    if job.state is not State.FAILED:
-        return UNKNOWN
-    if job.exit_code is not None:
-        # 0 would say that all is well.
-        return job.exit_code if 0 < job.exit_code <= 255 else 255
-    return 128 + job.signal if job.signal else UNKNOWN
+    code, signal = end_of(job)
+    if signal is not None:
+        return 128 + signal if 0 < signal < 128 else _NONE
+    if code is not None:
+        return code if 0 <= code < 256 else _NONE
+    return UNKNOWN
 
 
 def of_result(result: Result, *, first: bool = False, unfinished: int = TIMED_OUT) -> int:

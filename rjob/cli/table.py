@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rjob import times
-from rjob.cli.text import WIDE_FILLER, fit, padded, visible, width
+from rjob.cli import status
+from rjob.cli.text import Letters, fit, visible, width
 from rjob.models import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rjob.models import Job
 
@@ -22,8 +23,21 @@ WIDE = (*COLUMNS[:-1], "Type", "Owner", "Instance", "Reason", "Command")
 
 _NUMBERS = {"Exit", "Took"}
 _GAP = 2
-# What gives way on a narrow terminal, in this order, and how far.
-_SHRINK = {"Command": 16, "Reason": 16, "Name": 8, "Location": 8}
+# How a table gets as narrow as a terminal: these columns are cut, in this order, each down to so many characters, ...
+_CUT = (
+    ("Command", 16),
+    ("Reason", 16),
+    ("Name", 8),
+    ("Location", 8),
+    ("Owner", 8),
+    ("Instance", 9),
+    ("Command", 7),
+    ("Reason", 6),
+)
+# ... then these are left out, until what is left can be cut to fit; ...
+_LEAVE_OUT = ("Type", "Owner", "Location", "More", "Took", "Reason", "Instance", "Began")
+# ... then everything is cut.
+_CUT_ALL = ("Command", "Name", "Exit", "State", "Id")
 _COLOURS = {
     State.RUNNING: 36,
     State.COMPLETED: 32,
@@ -57,10 +71,14 @@ def jobs_table(
     """
     now = now or datetime.now(UTC)
     headers = WIDE if wide else COLUMNS
-    rows = [[cell for name, cell in zip(WIDE, _cells(job, now), strict=True) if name in headers] for job in jobs]
+    cells = [_cells(job, now) for job in jobs]
+    columns = {name: [visible(row[name]) for row in cells] for name in headers}
+    sizes = _sizes({name: max(map(width, (name, *column))) for name, column in columns.items()}, limit)
+    shown = [[fit(cell, size) for cell in (name, *columns[name])] for name, size in sizes.items()]
     right = _NUMBERS if any("@" in job.ref for job in jobs) else _NUMBERS | {"Id"}
     paint = {str(state): f"\x1b[{code}m{state}\x1b[0m" for state, code in _COLOURS.items()} if colour else {}
-    return table(headers, rows, right=right, limit=limit, paint={"State": paint})
+    titles, *rows = zip(*shown, strict=True)
+    return table(titles, rows, right=right, paint={"State": paint})
 
 
 def table(
@@ -68,7 +86,6 @@ def table(
     rows: Sequence[Sequence[str]],
     *,
     right: set[str] | frozenset[str] = frozenset(),
-    limit: int | None = None,
     paint: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """Show rows under headers.
@@ -77,25 +94,24 @@ def table(
         headers: The columns' names.
         rows: Text of any kind; it is made visible here.
         right: The columns that are aligned at their right end.
-        limit: The terminal's width; None for no limit.
         paint: For some columns, the coloured form of some cells.
     """
     import tabulate
 
-    # Wide characters have been given fillers: whether tabulate could measure them depends on what else is installed.
+    # Letters sees to wide characters: whether tabulate could measure them depends on what else is installed.
     tabulate.WIDE_CHARS_MODE = False
     # Else each column is at least two wider than its header.
     tabulate.MIN_PADDING = 0
-    shown = _fitted(headers, [[visible(cell) for cell in row] for row in rows], limit)
+    letters = Letters()
     paints = [(paint or {}).get(name, {}) for name in headers]
     text = tabulate.tabulate(
-        [[paints[at].get(cell, padded(cell)) for at, cell in enumerate(row)] for row in shown],
+        [[paints[at].get(cell) or letters.put(visible(cell)) for at, cell in enumerate(row)] for row in rows],
         headers=headers,
         tablefmt="plain",
         disable_numparse=True,
         colalign=["right" if name in right else "left" for name in headers] if rows else None,
     )
-    return "\n".join(line.rstrip() for line in text.replace(WIDE_FILLER, "").split("\n"))
+    return "\n".join(line.rstrip() for line in letters.back(text).split("\n"))
 
 
 def exit_text(job: Job) -> str:
@@ -104,11 +120,10 @@ def exit_text(job: Job) -> str:
     Args:
         job: The job.
     """
-    if job.exit_code is not None:
-        return str(job.exit_code)
-    if job.signal is not None:
-        return f"SIG{_SIGNALS[job.signal]}" if job.signal in _SIGNALS else f"signal {job.signal}"
-    return ""
+    code, signal = status.end_of(job)
+    if signal is not None:
+        return f"SIG{_SIGNALS[signal]}" if signal in _SIGNALS else f"signal {signal}"
+    return "" if code is None else str(code)
 
 
 def _took(job: Job, now: datetime) -> str:
@@ -119,23 +134,23 @@ def _took(job: Job, now: datetime) -> str:
     return "<1s" if job.end and seconds < 1 else times.took(seconds)
 
 
-def _cells(job: Job, now: datetime) -> list[str]:
+def _cells(job: Job, now: datetime) -> dict[str, str]:
     """A cell for each column of WIDE."""
-    return [
-        job.ref,
-        job.name,
-        str(job.state),
-        exit_text(job),
-        "yes" if job.has_more_data else "no",
-        times.short(job.begin, now) if job.begin else "",
-        _took(job, now),
-        job.location,
-        job.type,
-        job.owner,
-        job.instance_id,
-        job.reason or "",
-        job.command,
-    ]
+    return {
+        "Id": job.ref,
+        "Name": job.name,
+        "State": str(job.state),
+        "Exit": exit_text(job),
+        "More": "yes" if job.has_more_data else "no",
+        "Began": times.short(job.begin, now) if job.begin else "",
+        "Took": _took(job, now),
+        "Location": job.location,
+        "Type": job.type,
+        "Owner": job.owner,
+        "Instance": job.instance_id,
+        "Reason": job.reason or "",
+        "Command": job.command,
+    }
 
 
 def _has_duration(job: Job) -> bool:
@@ -143,16 +158,32 @@ def _has_duration(job: Job) -> bool:
     return job.end is not None or not job.state.finished
 
 
-def _fitted(headers: Sequence[str], rows: list[list[str]], limit: int | None) -> list[list[str]]:
-    if limit is None or not rows:
-        return rows
-    widths = [max(map(width, column)) for column in zip(headers, *rows, strict=True)]
-    over = sum(widths) + _GAP * (len(widths) - 1) - limit
-    for name, least in _SHRINK.items():
-        if over > 0 and name in headers:
-            at = headers.index(name)
-            size = max(widths[at] - over, min(least, widths[at]))
-            over -= widths[at] - size
-            for row in rows:
-                row[at] = fit(row[at], size)
-    return rows
+def _sizes(sizes: dict[str, int], limit: int | None) -> dict[str, int]:
+    """Choose the columns that a terminal has room for, and how wide each is.
+
+    Args:
+        sizes: How wide each column would be, by its header.
+        limit: The terminal's width; None for no limit.
+    """
+    if limit is None or not sizes:
+        return sizes
+    left = dict(sizes)
+    for name in _LEAVE_OUT:
+        if _over(cut := _cut(left, _CUT, limit), limit) <= 0:
+            return cut
+        left.pop(name, None)
+    return _cut(_cut(left, _CUT, limit), [(name, 1) for name in _CUT_ALL], limit)
+
+
+def _cut(sizes: Mapping[str, int], least: Iterable[tuple[str, int]], limit: int) -> dict[str, int]:
+    """Make columns narrower, one after the other, as far as needed and as each can be."""
+    cut = dict(sizes)
+    for name, floor in least:
+        if name in cut:
+            cut[name] = min(cut[name], max(cut[name] - max(0, _over(cut, limit)), floor))
+    return cut
+
+
+def _over(sizes: Mapping[str, int], limit: int) -> int:
+    """How much a table of such columns is too wide."""
+    return sum(sizes.values()) + _GAP * (len(sizes) - 1) - limit

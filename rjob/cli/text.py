@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-WIDE_FILLER = "\ue000"
-"""Stands for the second column of a wide character; :func:`visible` lets none of the text's own through."""
+_FILLER = "\ue000"
+# The first and the last one of a plane for private use; visible() lets none of the text's own through.
+_LETTERS = range(0xF0000, 0xFFFFE)
 
 # Persian, the Indic scripts and emoji need the two joiners; every other invisible character only deceives.
 _JOINERS = "\u200c\u200d"
@@ -63,15 +64,51 @@ def fit(text: str, columns: int) -> str:
     return kept + "…"
 
 
-def padded(text: str) -> str:
-    """Add a filler to each wide character, so that the length is the width.
+class Letters:
+    """Makes the length of text its width, for those who count letters, and back again.
 
-    Args:
-        text: What :func:`visible` returned.
+    A character with its combining marks becomes one private letter, with a filler behind it if it is wide.
     """
-    if text.isascii():
-        return text
-    return "".join(char + WIDE_FILLER if _columns(char) == 2 else char for char in text)
+
+    def __init__(self) -> None:
+        self._letters: dict[str, str] = {}
+
+    def put(self, text: str) -> str:
+        """Replace what does not fill exactly one column.
+
+        Args:
+            text: What :func:`visible` returned.
+        """
+        if text.isascii():
+            return text
+        clusters: list[str] = []
+        for char in text:
+            if clusters and not _columns(char):
+                clusters[-1] += char
+            else:
+                clusters.append(char)
+        return "".join(map(self._letter, clusters))
+
+    def back(self, text: str) -> str:
+        """Put the characters where their letters are.
+
+        Args:
+            text: What was made of what :meth:`put` returned.
+        """
+        text = text.replace(_FILLER, "")
+        return text.translate({ord(letter): cluster for cluster, letter in self._letters.items()})
+
+    def _letter(self, cluster: str) -> str:
+        columns = width(cluster)
+        if columns == len(cluster):
+            return cluster
+        if not columns:
+            # Marks without a character to stand on.
+            return ""
+        if len(self._letters) == len(_LETTERS):
+            cluster = cluster[0]
+        letter = cluster if len(cluster) == 1 else self._letters.setdefault(cluster, chr(_LETTERS[len(self._letters)]))
+        return letter + _FILLER * (columns - 1)
 
 
 def _escape(char: str) -> str:

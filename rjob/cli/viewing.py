@@ -1,4 +1,4 @@
-"""Looking at jobs until they end: leaving does not touch them, unless that was asked for."""
+"""Looking at jobs until they end: leaving does not touch them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,12 @@ INTERRUPTED = 130
 """The exit status after Ctrl-C."""
 
 
-def view(
-    look: Callable[[], Result], *, back: Sequence[str] | None = None, stop: Callable[[], object] | None = None
-) -> Result:
+def view(look: Callable[[], Result], *, back: Sequence[str] | None = None) -> Result:
     """Look at jobs.
 
     Args:
         look: Does so.
         back: The command line that goes on looking when this was interrupted; None says nothing.
-        stop: Stops the jobs when the viewer ends before them; None leaves them alone.
 
     Returns:
         What was seen.
@@ -40,20 +37,13 @@ def view(
     Raises:
         typer.Exit: The viewer was interrupted.
     """
-    with _any_signal_interrupts(always=stop is not None) as caught:
-        ended = False
+    with _any_signal_interrupts() as caught:
         try:
-            result = look()
-            ended = not result.errors and all(job.state.finished for job in result.jobs)
+            return look()
         except KeyboardInterrupt:
-            if back and stop is None:
+            if back:
                 output.note(f"\nrjob: interrupted; the job goes on; come back with: {visible(shlex.join(back))}")
             raise typer.Exit(128 + caught[0] if caught else INTERRUPTED) from None
-        finally:
-            if stop is not None and not ended:
-                output.note("rjob: stopping the job")
-                stop()
-    return result
 
 
 def several(jobs: Sequence[str]) -> bool:
@@ -87,13 +77,8 @@ def address(job: Job, hosts: Sequence[str]) -> str:
 
 
 @contextmanager
-def _any_signal_interrupts(*, always: bool) -> Iterator[list[int]]:
-    """Make the signals that end a program act as Ctrl-C does; the list holds those that came.
-
-    Args:
-        always: Whether also those that the caller has switched off, such as Ctrl-C for a background command of a shell
-            without job control.
-    """
+def _any_signal_interrupts() -> Iterator[list[int]]:
+    """Make the signals that end a program act as Ctrl-C, unless the caller ignores them; the list holds what came."""
     caught: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -101,11 +86,9 @@ def _any_signal_interrupts(*, always: bool) -> Iterator[list[int]]:
         interrupt()
 
     before: dict[int, Any] = {}
-    if always:
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number and (always or signal.getsignal(number) is not signal.SIG_IGN):
+        if number and signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, handle)
     try:
         yield caught

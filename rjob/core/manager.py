@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rjob.core.doctor import Finding
     from rjob.core.receive import Told
     from rjob.core.sink import Sink
+    from rjob.core.start import Launching
     from rjob.references import Reference
 
 T = TypeVar("T")
@@ -73,27 +74,31 @@ class JobManager:
 
     # ------------------------------------------------------------------------------------------------- the verbs
 
-    async def start(self, spec: JobSpec, *, hosts: Sequence[str] = ()) -> Result:
+    async def start(self, spec: JobSpec, *, hosts: Sequence[str] = (), launching: Launching | None = None) -> Result:
         """Start a job on each host; returns when each has confirmed that it began, or refused.
 
         Args:
             spec: What to run.
             hosts: Where.
+            launching: Notes what may have been started while this goes on, and can give up the rest.
 
         Returns:
             The jobs that began.
         """
-        from rjob.core.start import start_at
+        from rjob.core.start import Launching, spec_at, start_at
 
+        launching = launching or Launching()
         if spec.name is not None:
             from rjob.references import check_name
 
             check_name(spec.name)
 
-        async def one(owner: Owner) -> Found:
-            return await start_at(owner, spec)
+        async def one(ask: tuple[Owner, JobSpec]) -> Found:
+            return await start_at(*ask, launching)
 
-        return self._merged(await self._each(self._named_owners(hosts), one))
+        # What is wrong with the specification is found out before anything is sent.
+        asks = [(owner, spec_at(owner, spec)) for owner in self._named_owners(hosts)]
+        return self._merged(await self._each(asks, one))
 
     async def get(self, jobs: Sequence[str] = (), *, hosts: Sequence[str] = (), query: Query = _LISTING) -> Result:
         """Tell where jobs stand.

@@ -7,30 +7,90 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from rjob.core.loop import running
 from rjob.core.owner import Found
 from rjob.errors import JobConflict, OwnerError, RjobError, UsageError
 from rjob.models import Job, JobSpec, State
 from rjob.runner.launch import launch_of, retry_of, start_request
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from rjob.core.owner import Owner
     from rjob.runner.facts import Facts
     from rjob.runner.launch import Launch
 
 
-async def start_at(owner: Owner, spec: JobSpec) -> Found:
+class Launching:
+    """What a start may have brought about by now, and a way to give up the rest of it.
+
+    Attributes:
+        asked: The instance id that each owner was asked to start, by the owner's name; noted before that is sent.
+        given_up: Whether no more owners are to be asked.
+    """
+
+    def __init__(self) -> None:
+        self.asked: dict[str, str] = {}
+        self.given_up = False
+        self._connecting: set[asyncio.Task[Any]] = set()
+
+    def give_up(self) -> None:
+        """Ask no more owners; those that were asked may answer.  For signal handlers."""
+        self.given_up = True
+        for task in self._connecting:
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    async def connect(self, owner: Owner) -> bool:
+        """Open the connection to an owner.
+
+        Args:
+            owner: Which.
+
+        Returns:
+            Whether it may be asked now; not if the start was given up meanwhile.
+        """
+        if not running():
+            await owner.connect()
+            return not self.given_up
+        import asyncio
+
+        task = asyncio.ensure_future(owner.connect())
+        self._connecting.add(task)
+        try:
+            if self.given_up:
+                task.cancel()
+            await task
+        except asyncio.CancelledError:
+            if not self.given_up:
+                raise
+        finally:
+            self._connecting.remove(task)
+        return not self.given_up
+
+
+async def start_at(owner: Owner, spec: JobSpec, launching: Launching) -> Found:
     """Start a job.
 
     Args:
         owner: Where.
-        spec: What to run.
+        spec: What to run there (:func:`spec_at`).
+        launching: What the whole start has brought about.
 
     Returns:
-        The job, or why it did not begin.
+        The job, or why it did not begin; nothing if the start was given up before the owner was asked.
     """
-    return await _launch(owner, [launch_of(_here(spec, owner), str(uuid.uuid4()))])
+    launch = launch_of(spec, str(uuid.uuid4()))
+    if not await launching.connect(owner):
+        return Found(owner)
+    launching.asked[owner.name] = launch.uuid
+    try:
+        return await _launch(owner, [launch])
+    except OwnerError:
+        # It has refused, so there is no job.
+        del launching.asked[owner.name]
+        raise
 
 
 async def retry_at(owner: Owner, jobs: Sequence[Job], *, failed: bool, secrets: Mapping[str, str]) -> Found:
@@ -62,28 +122,34 @@ async def retry_at(owner: Owner, jobs: Sequence[Job], *, failed: bool, secrets: 
     return Found(owner, tuple(fresh), tuple(errors))
 
 
-def _here(spec: JobSpec, owner: Owner) -> JobSpec:
-    """The specification with what depends on the owner: the directory here, the shell that the settings want there."""
+def spec_at(owner: Owner, spec: JobSpec) -> JobSpec:
+    """Add to a specification what depends on the owner: the directory here, the shell that the settings want there.
+
+    Args:
+        owner: Where the job is to run.
+        spec: What to run.
+
+    Raises:
+        UsageError: The directory cannot be told.
+    """
     if owner.local:
-        spec = spec._replace(cwd=_absolute(spec.cwd))
+        spec = spec._replace(cwd=_directory(spec.cwd))
     if spec.line is not None and spec.shell is None and not spec.login:
         spec = spec._replace(shell=owner.shell)
     return spec
 
 
-def _absolute(directory: str | None) -> str:
-    """A directory of this machine, as the caller means it.
-
-    Raises:
-        UsageError: It is relative to the current directory, and that is gone.
-    """
-    whole = os.path.expanduser(directory or "") if directory in ("~", None) or directory.startswith("~/") else directory
-    if not os.path.isabs(whole):
+def _directory(given: str | None) -> str:
+    """The absolute path of a directory on this machine."""
+    path = given or ""
+    if path == "~" or path.startswith("~/"):
+        path = os.path.expanduser(path)
+    if not os.path.isabs(path):
         try:
-            whole = os.path.join(os.getcwd(), whole)
+            path = os.path.join(os.getcwd(), path)
         except OSError as error:
-            raise UsageError("the current directory no longer exists", hint="give another one with -C") from error
-    return whole.rstrip("/") or "/"
+            raise UsageError("the current directory no longer exists", hint="give an absolute one with -C") from error
+    return path.rstrip("/") or "/"
 
 
 async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:

@@ -80,36 +80,11 @@ def test_a_script_with_arguments(started: Callable[..., JobSpec], tmp_path: Path
     assert (spec.script, spec.script_name, spec.argv) == (b"#!/bin/sh\necho \xff\n", "go.sh", ("a", "-v"))
 
 
-def test_a_local_job_runs_where_the_caller_is(
-    started: Callable[..., JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert started("true").cwd == str(tmp_path)
-
-
-def test_a_relative_directory_is_the_callers(
-    started: Callable[..., JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert started("-C", "sub", "true").cwd == str(tmp_path / "sub")
-
-
 @pytest.mark.parametrize(("given", "cwd"), [((), None), (("-C", "src"), "src")])
-def test_on_a_host_directories_are_its_own(
-    started: Callable[..., JobSpec], manager: StandIn, given: tuple[str, ...], cwd: str | None
+def test_a_directory_is_passed_on_as_it_is(
+    started: Callable[..., JobSpec], given: tuple[str, ...], cwd: str | None
 ) -> None:
-    manager.local = False
-    assert started("-H", "gpu", *given, "true").cwd == cwd
-
-
-def test_a_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
-    with pytest.raises(UsageError, match="no longer exists"):
-        spec_of(Asked(words=("true",)), here=True)
-    assert spec_of(Asked(words=("true",), directory="/"), here=True).cwd == "/"
+    assert started(*given, "true").cwd == cwd
 
 
 @pytest.mark.parametrize(
@@ -133,12 +108,12 @@ def test_a_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 )
 def test_what_makes_no_sense(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        spec_of(Asked(**asked), here=True)
+        spec_of(Asked(**asked))
 
 
 def test_a_secret_given_as_a_value_is_not_repeated() -> None:
     with pytest.raises(UsageError) as error:
-        spec_of(Asked(words=("x",), secrets=("TOKEN=hush",)), here=True)
+        spec_of(Asked(words=("x",), secrets=("TOKEN=hush",)))
     assert "hush" not in str(error.value)
 
 

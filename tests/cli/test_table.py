@@ -74,7 +74,7 @@ def test_the_columns() -> None:
 
 
 def test_references_of_hosts_stand_at_the_left() -> None:
-    text = jobs_table([a_job(7, ref="7@gpu"), a_job(123, ref="123@gpu")])
+    text = jobs_table([a_job(7, ref="7@gpu"), a_job(123, ref="123@gpu")], now=NOON)
     assert [line[:8] for line in text.splitlines()] == ["Id      ", "7@gpu   ", "123@gpu "]
 
 
@@ -94,7 +94,7 @@ def test_wide_characters_keep_the_columns_straight() -> None:
 
 def test_a_narrow_terminal() -> None:
     jobs = [a_job(1, command="x" * 300), a_job(2, name="n" * 60, command="y" * 300, location="l" * 60)]
-    text = jobs_table(jobs, limit=80)
+    text = jobs_table(jobs, limit=80, now=NOON)
     assert max(map(width, text.splitlines())) <= 80
     assert "…" in text
     assert "x" * 300 in jobs_table(jobs)

@@ -71,24 +71,26 @@ def test_what_the_manager_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("words", "out"),
+    ("words", "out", "err"),
     [
-        (("start", "make", "-C", "src"), "Job 17 started: make -C src\n"),
-        (("start", "-q", "true"), "17\n"),
-        (("start", "--wait", "true"), "Job 17 started: make -C src\nJob 17 completed: make -C src\n"),
-        (("start", "--wait", "-q", "true"), "17\n"),
-        (("start", "-f", "true"), ""),
-        (("get", "-q"), "17\n"),
-        (("wait", "17"), "Job 17 completed: make -C src\n"),
-        (("stop", "17"), "Job 17 completed: make -C src\n"),
-        (("remove", "17"), "Job 17 removed: make -C src\n"),
-        (("prune", "--dry-run"), "Job 17 would be removed: make -C src\n"),
-        (("retry", "17"), "Job 17 started: make -C src\n"),
-        (("signal", "17", "HUP"), ""),
+        (("start", "make", "-C", "src"), "", "Job 17 started: make -C src\n"),
+        (("start", "-q", "true"), "17\n", ""),
+        (("start", "--wait", "true"), "", "Job 17 started: make -C src\nJob 17 completed: make -C src\n"),
+        (("start", "--wait", "-q", "true"), "17\n", ""),
+        (("start", "-f", "true"), "", "Job 17 started: make -C src\n"),
+        (("start", "-qf", "true"), "", ""),
+        (("get", "-q"), "17\n", ""),
+        (("wait", "17"), "", "Job 17 completed: make -C src\n"),
+        (("stop", "17"), "", "Job 17 completed: make -C src\n"),
+        (("remove", "17"), "", "Job 17 removed: make -C src\n"),
+        (("prune", "--dry-run"), "", "Job 17 would be removed: make -C src\n"),
+        (("retry", "17"), "", "Job 17 started: make -C src\n"),
+        (("retry", "-q", "17"), "17\n", ""),
+        (("signal", "17", "HUP"), "", ""),
     ],
 )
-def test_what_is_printed(run: Callable[..., Ran], words: tuple[str, ...], out: str) -> None:
-    assert run(*words).out == out
+def test_what_is_printed(run: Callable[..., Ran], words: tuple[str, ...], out: str, err: str) -> None:
+    assert run(*words)[1:] == (out, err)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_what_is_printed(run: Callable[..., Ran], words: tuple[str, ...], out: s
 )
 def test_what_became_of_a_job(run: Callable[..., Ran], manager: StandIn, fields: dict[str, Any], said: str) -> None:
     manager.result = Result((a_job(ref="17@gpu", command="a\nb", **fields),))
-    assert run("wait", "17").out == f"Job 17@gpu {said}: a\\nb\n"
+    assert run("wait", "17").err == f"Job 17@gpu {said}: a\\nb\n"
 
 
 def test_get_prints_a_table(run: Callable[..., Ran], manager: StandIn) -> None:

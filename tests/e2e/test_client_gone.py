@@ -33,7 +33,7 @@ def test_a_job_whose_client_and_runner_are_killed_while_it_begins_runs(rjob: Wor
         go.unlink(missing_ok=True)
         witness = rjob.root / f"ran-{number}"
         client = rjob.popen("start", "-c", f"echo ran >>{witness}; exit 3")
-        identity = wait_until(lambda: list(rjob.owner.glob(f"ids/{number}")), what="the job")
+        identity = wait_until(lambda number=number: list(rjob.owner.glob(f"ids/{number}")), what="the job")  # type: ignore[misc]
         folder = rjob.folder(str(number))
         assert identity
         wait_until((folder / "identity").exists, what="the claim")

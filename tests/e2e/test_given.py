@@ -16,11 +16,29 @@ if TYPE_CHECKING:
     from world import World
 
 NAMES = (
-    *("rj_job", "rj_owner", "rj_home", "rj_marker", "rj_secrets", "rj_id", "rj_detach", "rj_tool", "rj_boot", "rj_line"),
+    *(
+        "rj_job",
+        "rj_owner",
+        "rj_home",
+        "rj_marker",
+        "rj_secrets",
+        "rj_id",
+        "rj_detach",
+        "rj_tool",
+        "rj_boot",
+        "rj_line",
+    ),
     *("PATH", "IFS", "HOME", "LANG", "ENV", "PS4", "CDPATH", "TMPDIR", "LC_ALL", "SHELL", "PWD", "OLDPWD", "A", "_A"),
 )
 AWKWARD = ("UID", "PPID", "SECONDS", "OPTIND", "RANDOM", "BASH_COMPAT", "SHELLOPTS")
-VALUES = {"PATH": "/nowhere:/usr/bin:/bin", "LC_ALL": "C", "LANG": "C", "HOME": "/", "SHELL": "/bin/sh", "ENV": "/dev/null"}
+VALUES = {
+    "PATH": "/nowhere:/usr/bin:/bin",
+    "LC_ALL": "C",
+    "LANG": "C",
+    "HOME": "/",
+    "SHELL": "/bin/sh",
+    "ENV": "/dev/null",
+}
 
 
 def environment(rjob: World, ref: str) -> dict[str, str]:
@@ -30,8 +48,8 @@ def environment(rjob: World, ref: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("option", ["-e", "--secret", "--env-file"])
 def test_variables_of_any_name_reach_the_job(rjob: World, option: str) -> None:
-    values = {name: VALUES.get(name, f"it's {name} %25 \"x\"\nline two") for name in NAMES}
-    values |= {} if option == "--secret" else {name: "7" for name in AWKWARD}
+    values = {name: VALUES.get(name, f'it\'s {name} %25 "x"\nline two') for name in NAMES}
+    values |= {} if option == "--secret" else dict.fromkeys(AWKWARD, "7")
     if option == "--env-file":
         values = {name: value.partition("\n")[0] for name, value in values.items()}
         (rjob.root / "env").write_text("".join(f"{name}={value}\n" for name, value in values.items()))
@@ -41,7 +59,9 @@ def test_variables_of_any_name_reach_the_job(rjob: World, option: str) -> None:
     else:
         words = [word for name in values for word in (option, name)]
     start = [*RJOB, "start", "-q", *words, "/usr/bin/env", "-0"]
-    env = rjob.env | ({name: values[name] for name in values if name not in ("HOME", "PATH")} if option == "--secret" else {})
+    env = rjob.env | (
+        {name: values[name] for name in values if name not in ("HOME", "PATH")} if option == "--secret" else {}
+    )
     if option == "--secret":
         env |= {"HOME": values["HOME"], "PATH": values["PATH"], "PYTHONUTF8": "1"}
     done = subprocess.run(start, env=env, cwd=rjob.root, capture_output=True, text=True, check=False)

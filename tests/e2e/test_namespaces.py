@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,9 @@ class Container:
 
     def __init__(self, rjob: World) -> None:
         words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"]
-        self._shell = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=rjob.env, cwd=rjob.root)
+        self._shell = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=rjob.env, cwd=rjob.root
+        )
 
     def __call__(self, *words: str) -> tuple[int, str]:
         """Run rjob in there; its status and what it printed."""
@@ -93,15 +97,13 @@ def test_a_job_outside_is_neither_lost_nor_stopped_from_a_container(rjob: World,
 def test_a_lock_that_is_held_in_a_container_is_not_broken(rjob: World, container: Container) -> None:
     rjob.ended(rjob.start("true"))
     # A process of ours holds the lock, as it looks from the container: another namespace's pid.
-    boot = open("/proc/sys/kernel/random/boot_id").read().strip()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     namespace = os.readlink("/proc/self/ns/pid").partition("[")[2].rstrip("]")
-    begin = open("/proc/self/stat").read().rpartition(")")[2].split()[19]
+    begin = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     (rjob.owner / "lock").symlink_to(f"{os.getpid()} {begin} {boot} {namespace}")
     child = rjob.popen("get", "1")
     child.communicate()
     status: list[int] = []
-
-    import threading
 
     asker = threading.Thread(target=lambda: status.append(container("start", "-q", "true")[0]))
     asker.start()

@@ -149,7 +149,8 @@ def test_after_stop_no_script_runs_its_next_command(rjob: World, cgroup: str) ->
         one = f"sh -c 'echo >{marks}/ready-$0; sleep 40; touch {marks}/next-$0; sleep 50'"
         line = f"for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do {one} $i & done; wait"
         ref = rjob.start("-c", line, env={"RJOB_CGROUP": cgroup})
-        wait_until(lambda marks=marks: len(list(marks.glob("ready-*"))) == 16, what="the children")
+        ready = marks.glob
+        wait_until(lambda ready=ready: len(list(ready("ready-*"))) == 16, what="the children")  # type: ignore[misc]
         rjob("stop", ref)
         assert list(marks.glob("next-*")) == []
         assert rjob.job(ref)["signal"] == signal.SIGTERM
