@@ -54,7 +54,15 @@ rj_op_stop() {
 			printf 'ended %s\n' "$rj_one"
 			continue
 		fi
-		{ printf '%s\n' "$1 $rj_now" >"$rj_owner/jobs/$rj_one/$3"; } 2>/dev/null || :
+		# The mark has its place since the start; a job of 0.1 has none.  Never emptied: the disk may be full.
+		rj_word=$rj_owner/jobs/$rj_one
+		{
+			if [ -e "$rj_word/mark.new" ]; then
+				printf '%-63s\n' "$1 $rj_now" 1<>"$rj_word/mark.new" && mv -f "$rj_word/mark.new" "$rj_word/$3"
+			else
+				printf '%-63s\n' "$1 $rj_now" 1<>"$rj_word/$3"
+			fi
+		} 2>/dev/null || :
 		# A job that nobody launched is taken, so that nobody will.
 		set -C
 		if { printf '%s\n' "0 - never none $rj_now" >"$rj_owner/jobs/$rj_one/identity"; } 2>/dev/null; then

@@ -35,6 +35,7 @@ rj_op_follow() {
 	cd "$rj_owner/jobs/$1" || return
 	printf '%s stream\n' "$rj_marker"
 	printf '%s stream\n' "$rj_marker" >&2
+	#@ streaming
 	case $(tail --version 2>/dev/null; uname) in
 	*GNU* | *Darwin* | *BSD*)
 		# exec, for not every shell runs a background command in the process that it names.
