@@ -126,11 +126,8 @@ rj_count_removed() {
 
 # Write rj_next and rj_removed, in place: that needs no space.  Called with the lock.
 rj_write_next() {
-	# What is no file is in nobody's use.
-	[ ! -d "$rj_owner/next" ] || rmdir "$rj_owner/next" 2>/dev/null || {
-		rj_unlock
-		rj_fail broken "$rj_owner/next"
-	}
+	# An empty folder in its place is in nobody's use.
+	[ ! -d "$rj_owner/next" ] || rmdir "$rj_owner/next" 2>/dev/null || return 1
 	{ printf '%-15s %-15s\n' "$rj_next" "$rj_removed" 1<>"$rj_owner/next"; } 2>/dev/null
 	#@ next-written
 }

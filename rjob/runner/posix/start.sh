@@ -142,7 +142,11 @@ rj_commit() {
 		[ ! -d "$rj_owner/jobs/$rj_uuid" ] || continue
 		rj_dir=$rj_new/$rj_uuid
 		IFS= read -r rj_line <"$rj_dir/start"
-		rj_is_count "$rj_next" || rj_full numbers
+		rj_is_count "$rj_next" || {
+			rm -rf "$rj_new"
+			rj_unlock
+			rj_fail numbers "$rj_owner"
+		}
 		rj_line='{"v":1,"event":"start","id":'$rj_next',"instance":"'$rj_uuid'","time":"'$rj_now'",'$rj_line
 		{ printf '%s\n' "$rj_line" >"$rj_dir/start" && printf '%s\n' "$rj_next" >"$rj_dir/id"; } 2>/dev/null || rj_full
 		rj_lines=$rj_lines$rj_line$rj_newline rj_moves="$rj_moves $rj_uuid"
@@ -192,11 +196,12 @@ rj_read_tail() {
 	esac
 }
 
-# Give up with error $1 (no space): nothing of what was staged stays.
+# Give up: nothing of what was staged stays.
 rj_full() {
 	rm -rf "$rj_new"
 	rj_unlock
-	rj_fail "${1:-no-space}" "$rj_owner"
+	[ ! -d "$rj_owner/next" ] || rj_fail broken "$rj_owner/next"
+	rj_fail no-space "$rj_owner"
 }
 
 # What can give a process a session of its own here: rj_rung, rj_tool.
