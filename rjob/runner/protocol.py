@@ -313,6 +313,17 @@ _SAYINGS = {
     ),
     "link": ("{} is a symbolic link: no runner is run through one", "remove the link"),
     "locked": ("the registry is locked by {}, and has been for a minute", "see what that process is waiting for"),
+    "no-links": (
+        "the file system of {} has no symbolic links, which the lock is made of",
+        "set RJOB_HOME (or `home` for this host) to a folder on another one",
+    ),
+    "broken": ("{} is a folder and should be a file", "move it away, then see `rjob registry rebuild`"),
+    "numbers": ("all numbers for jobs in {} are used up", "set RJOB_HOME (or `home` for this host) to another folder"),
+    "machine-file": (
+        "{} is to hold a random machine id, as the machine has none of its own, and is not usable: "
+        "somebody else's, empty, or not writable",
+        "set RJOB_MACHINE on that machine to letters and digits, always the same",
+    ),
     "machine": ("not a usable machine id: {}", "set RJOB_MACHINE on that machine to letters and digits"),
     "cut": ("the request did not arrive whole", "try again: nothing was done"),
     "unknown-operation": ("the runner there does not know the operation {}", None),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fault_points import runner_with
 from world import RJOB, wait_until
 
 from rjob.runner.protocol import posix_runner
@@ -21,26 +22,19 @@ if TYPE_CHECKING:
     from world import World
 
 
-def sabotage(rjob: World, after: str, what: str) -> None:
-    """Make the cached runner do something once, behind a line of its own."""
-    runner = posix_runner()
-    text = runner.script.decode()
-    assert after in text
+def sabotage(rjob: World, point: str, command: str) -> None:
+    """Make the cached runner do something once, at a fault point."""
     flag = rjob.root / "sabotaged"
-    line = f'{after}\n[ -e "{flag}" ] || {{ : >"{flag}"; {what}; }}'
     folder = rjob.home / "runner"
     folder.mkdir(parents=True, mode=0o700)
     rjob.home.chmod(0o700)
-    (folder / runner.name).write_text(text.replace(after, line, 1))
+    script = runner_with(point, f'[ -e "{flag}" ] || {{ : >"{flag}"; {command}; }}')
+    (folder / posix_runner().name).write_bytes(script)
 
 
-BEFORE_COMMIT = "\trj_make_owner\n\trj_new=$rj_owner/new/$rj_marker"
-AFTER_COMMIT = "\trj_commit\n\trj_published=''"
-
-
-@pytest.mark.parametrize("after", [BEFORE_COMMIT, AFTER_COMMIT], ids=["before", "after"])
-def test_a_runner_that_is_killed_is_asked_again_and_the_job_runs_once(rjob: World, after: str) -> None:
-    sabotage(rjob, after, "kill -KILL $$")
+@pytest.mark.parametrize("point", ["owner-made", "committed"])
+def test_a_runner_that_is_killed_is_asked_again_and_the_job_runs_once(rjob: World, point: str) -> None:
+    sabotage(rjob, point, "kill -KILL $$")
     count = rjob.root / "count"
     ref = rjob.shell(f"echo once >>{count}")
     assert (rjob.root / "sabotaged").exists()
@@ -50,7 +44,7 @@ def test_a_runner_that_is_killed_is_asked_again_and_the_job_runs_once(rjob: Worl
 
 
 def test_a_follower_whose_runner_is_killed_goes_on(rjob: World) -> None:
-    sabotage(rjob, "\trj_lag=0 rj_quiet=0", "sleep 0.3; kill -KILL $$")
+    sabotage(rjob, "streaming", "sleep 0.3; kill -KILL $$")
     ref = rjob.shell("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.1; done; exit 3")
     done = rjob("receive", "-f", ref, status=3)
     assert done.out == b"".join(b"%d\n" % number for number in range(1, 9))
@@ -90,7 +84,7 @@ def test_64_starts_at_once_while_a_compaction_runs_and_lock_holders_are_killed(r
 def kill_lock_holder(rjob: World) -> bool:
     """Kill whoever holds the lock, if it is a client's runner; say whether there was one."""
     try:
-        pid = int((rjob.owner / "lock").read_text().split()[0])
+        pid = int(os.readlink(rjob.owner / "lock").split()[0])
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         if b"rjob" not in words:
             return False

@@ -9,7 +9,7 @@ rj_check() {
 		rj_up=${rj_up%/*};
 		set -- "${rj_up:-/}" "$@";
 	done;
-	rj_list=$(LC_ALL=C ls -dln /proc/self/ns/pid "$@" 2>/dev/null);
+	rj_list=$(QUOTING_STYLE=literal LC_ALL=C ls -dln /proc/self/ns/pid "$@" 2>/dev/null);
 	rj_line=${rj_list%%"$rj_nl"*};
 	set -f;
 	set -- $rj_line;

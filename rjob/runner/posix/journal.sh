@@ -1,24 +1,54 @@
-# The registry: a journal that is only appended to, by the holder of the lock.
+# The registry: a journal that is only appended to, by the holder of the lock.  pending is its write-ahead log: it is
+# only appended to as well, and emptied when all of it is in the registry.  rj_backlog is set while something in it is
+# not: on a full disk nothing is lost, and the lines are written when there is space again.
 
-# Append the lines $1.  They stand in pending from before the first change that they tell of until they are written.
-rj_append() {
-	if [ -s "$rj_owner/registry.jsonl" ] && [ "$(tail -c 1 "$rj_owner/registry.jsonl")" ]; then
-		# A torn line costs nothing but itself.
-		printf '\n' >>"$rj_owner/registry.jsonl"
+# Note lines $1 in pending, before the first change that they tell of.  Fails on a full disk.
+rj_intend() {
+	# Behind a torn line, on a line of its own.
+	if { printf "${rj_backlog:+\n}%s\n" "$1" >>"$rj_owner/pending"; } 2>/dev/null; then
+		#@ pending-written
+		return
 	fi
-	printf '%s\n' "$1" >>"$rj_owner/registry.jsonl" && : >"$rj_owner/pending"
+	rj_backlog=1
+	return 1
 }
 
-rj_intend() { printf '%s\n' "$1" >"$rj_owner/pending"; }
+# Append lines $1 to the registry; empty pending when everything in it is there.  Fails on a full disk.
+rj_append() {
+	if ! rj_write "$1"; then
+		rj_backlog=1
+		return 1
+	fi
+	#@ registry-written
+	if [ "$rj_backlog" ]; then rj_recover; else { true >"$rj_owner/pending"; } 2>/dev/null; fi
+	#@ pending-emptied
+}
 
-# A holder died between its changes and its lines.
+# Write lines $1 at the end of the registry.  Reads and sets rj_tail, its end with a dot behind; empty where not known.
+rj_write() {
+	case $rj_tail in
+	. | *"$rj_newline.") ;;
+	'') [ ! -s "$rj_owner/registry.jsonl" ] || [ -z "$(tail -c 1 "$rj_owner/registry.jsonl")" ] || rj_tail=torn ;;
+	esac
+	# A torn line costs nothing but itself.
+	case $rj_tail in
+	'' | . | *"$rj_newline.") set -- "$1" '' ;;
+	*) set -- "$1" "$rj_newline" ;;
+	esac
+	rj_tail=''
+	{ printf '%s%s\n' "$2" "$1" >>"$rj_owner/registry.jsonl"; } 2>/dev/null && rj_tail=.
+}
+
+# Finish what stands in pending: a holder died between its changes and its lines, or the disk was full.
 rj_recover() {
-	rj_missing=''
+	rj_missing='' rj_backlog=''
 	while IFS= read -r rj_line; do
-		case $rj_line in '{"v":1,"event":"'*'}') ;; *) continue ;; esac
+		case $rj_line in '{"v":1,"event":"'*'","id":'*',"instance":"'*'}') ;; *) continue ;; esac
 		rj_event=${rj_line#*'"event":"'} rj_event=${rj_event%%'"'*}
 		rj_id=${rj_line#*'"id":'} rj_id=${rj_id%%,*}
 		rj_uuid=${rj_line#*'"instance":"'} rj_uuid=${rj_uuid%%'"'*}
+		case $rj_uuid in '' | *[!0-9a-f-]*) continue ;; esac
+		rj_is_id "$rj_id" || continue
 		case $rj_event in
 		start)
 			if [ ! -d "$rj_owner/jobs/$rj_uuid" ]; then
@@ -32,25 +62,31 @@ rj_recover() {
 			;;
 		end) rm -f "$rj_owner/live/$rj_id" ;;
 		esac
+		case $rj_newline$rj_missing in *"$rj_newline$rj_line$rj_newline"*) continue ;; esac
 		grep -qxF -e "$rj_line" "$rj_owner/registry.jsonl" 2>/dev/null || rj_missing=$rj_missing$rj_line$rj_newline
 	done <"$rj_owner/pending"
-	if [ "$rj_missing" ]; then rj_append "${rj_missing%?}"; else : >"$rj_owner/pending"; fi
+	#@ recovering
+	if [ "$rj_missing" ] && ! rj_write "${rj_missing%?}"; then
+		rj_backlog=1
+		return 1
+	fi
+	#@ recovered
+	{ true >"$rj_owner/pending"; } 2>/dev/null
 }
 
-# The line that says how job $1 ended, once its exit record is there: rj_line.  Fails if there is none.
+# Make the line that says how job $1 ended: rj_line, and rj_id.  Fails if it has no exit record.
 rj_end_line() {
-	rj_status='' rj_id=''
-	{
-		IFS=' ' read -r rj_word rj_status rj_signal rj_when <"$rj_owner/jobs/$1/exit"
-		IFS= read -r rj_id <"$rj_owner/jobs/$1/id"
-	} 2>/dev/null
-	case $rj_id in '' | *[!0-9]*) return 1 ;; esac
+	rj_status='' rj_when=''
+	{ IFS=' ' read -r rj_word rj_status rj_signal rj_when <"$rj_owner/jobs/$1/exit"; } 2>/dev/null
+	rj_when=${rj_when%% *}
 	case $rj_status in '' | *[!0-9a-z-]*) return 1 ;; esac
-	case $rj_status in *[!0-9]*) rj_status='"'$rj_status'"' ;; esac
-	rj_line='{"v":1,"event":"end","id":'$rj_id',"instance":"'$1'","time":"'${rj_when%% *}'","status":'$rj_status'}'
+	case $rj_when in *[!0-9A-Z:-]*) rj_when='' ;; esac
+	case $rj_status in 0?* | *[!0-9]*) rj_status='"'$rj_status'"' ;; esac
+	rj_read_id "$1" || return 1
+	rj_line='{"v":1,"event":"end","id":'$rj_id',"instance":"'$1'","time":"'$rj_when'","status":'$rj_status'}'
 }
 
-# Journal the ends whose own runner was killed before it could.
+# Journal the ends whose own runner was killed before it could, or had no space.
 rj_settle_live() {
 	set --
 	for rj_file in "$rj_owner"/live/[0-9]*; do
@@ -58,19 +94,19 @@ rj_settle_live() {
 		{ IFS= read -r rj_uuid <"$rj_file"; } 2>/dev/null || continue
 		[ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] || set -- "$@" "$rj_uuid"
 	done
-	[ $# -eq 0 ] || [ -s "$rj_owner/pending" ] || rj_settle "$@"
+	[ $# -eq 0 ] || rj_settle "$@"
 }
 
-# Journal the ends of jobs $* that are still listed as unfinished.  Called with the lock.
+# Journal the ends of jobs $* that are still listed as unfinished; called with the lock.  On a full disk they stay listed.
 rj_settle() {
 	rj_lines='' rj_done=''
 	for rj_uuid; do
 		rj_end_line "$rj_uuid" && [ -e "$rj_owner/live/$rj_id" ] || continue
 		rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done live/$rj_id"
 	done
-	[ "$rj_lines" ] || return 0
-	rj_intend "${rj_lines%?}"
+	[ "$rj_lines" ] && rj_intend "${rj_lines%?}" || return 0
 	# shellcheck disable=SC2086
 	(cd "$rj_owner" && rm -f $rj_done)
+	#@ ends-unlisted
 	rj_append "${rj_lines%?}"
 }

@@ -124,24 +124,32 @@ rj_op_read() {
 rj_received() {
 	rj_lock
 	while [ $# -gt 2 ]; do
-		rj_job=$rj_owner/jobs/$1
+		rj_moved=''
 		rj_read_received "$1"
 		[ "$rj_got_out" != "$rj_stale_out" ] || rj_got_out=0 rj_moved=1
 		[ "$rj_got_err" != "$rj_stale_err" ] || rj_got_err=0 rj_moved=1
 		[ "$2" -le "$rj_got_out" ] || rj_got_out=$2 rj_moved=1
 		[ "$3" -le "$rj_got_err" ] || rj_got_err=$3 rj_moved=1
-		if [ "${rj_moved-}" ] && [ -d "$rj_job" ]; then
-			rj_moved=''
-			{ printf '%s\n' "$rj_got_out $rj_got_err" >"$rj_job/received.new" && mv -f "$rj_job/received.new" "$rj_job/received"; } 2>/dev/null || {
+		if [ "$rj_moved" ] && [ -d "$rj_owner/jobs/$1" ]; then
+			rj_write_received "$1" || {
 				rj_unlock
 				rj_fail no-space "$rj_owner"
 			}
-			IFS= read -r rj_id <"$rj_job/id"
-			rj_append '{"v":1,"event":"received","id":'"$rj_id"',"instance":"'"$1"'","out":'"$rj_got_out"',"err":'"$rj_got_err"'}' 2>/dev/null
+			#@ cursor-moved
+			rj_read_id "$1" &&
+				rj_append '{"v":1,"event":"received","id":'"$rj_id"',"instance":"'"$1"'","out":'"$rj_got_out"',"err":'"$rj_got_err"'}'
 		fi
 		shift 3
 	done
 	rj_unlock
+}
+
+# Write rj_got_out and rj_got_err as the cursor of job $1: replaced whole, or in place where a full disk has no room.
+rj_write_received() {
+	set -- "$rj_owner/jobs/$1/received"
+	{ printf '%-31s %-31s\n' "$rj_got_out" "$rj_got_err" >"$1.new" && mv -f "$1.new" "$1"; } 2>/dev/null && return
+	rm -f "$1.new"
+	[ -s "$1" ] && { printf '%-31s %-31s\n' "$rj_got_out" "$rj_got_err" 1<>"$1"; } 2>/dev/null
 }
 
 rj_op_received() {

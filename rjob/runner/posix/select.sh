@@ -14,10 +14,17 @@ rj_select() {
 	range)
 		rj_n=$1
 		[ "$2" -lt "$rj_next" ] || set -- "$1" "$((rj_next - 1))"
-		while [ "$rj_n" -le "$2" ]; do
-			rj_by_id "$rj_n"
-			rj_n=$((rj_n + 1))
-		done
+		if [ "$(($2 - rj_n))" -lt 1000 ]; then
+			while [ "$rj_n" -le "$2" ]; do
+				rj_by_id "$rj_n"
+				rj_n=$((rj_n + 1))
+			done
+		else
+			# Most of so many numbers may have no job.
+			for rj_n in $(rj_list_ids | awk -v from="$rj_n" -v to="$2" '$1 + 0 >= from + 0 && $1 + 0 <= to + 0' | sort -n); do
+				rj_by_id "$rj_n"
+			done
+		fi
 		;;
 	instance)
 		for rj_file in "$rj_owner/jobs/$1"*; do
@@ -31,7 +38,7 @@ rj_select() {
 		;;
 	live)
 		for rj_file in "$rj_owner"/live/[0-9]*; do
-			[ ! -e "$rj_file" ] || rj_by_id "${rj_file##*/}"
+			[ ! -e "$rj_file" ] || rj_by_file "$rj_file"
 		done
 		;;
 	newest) rj_newest "$1" "${2-}" ;;
@@ -69,9 +76,17 @@ rj_select_more() {
 	done
 }
 
-rj_by_id() {
+# Print the numbers that have jobs.
+rj_list_ids() {
+	for rj_file in "$rj_owner"/ids/[0-9]*; do printf '%s\n' "${rj_file##*/}"; done
+}
+
+rj_by_id() { rj_by_file "$rj_owner/ids/$1"; }
+
+# Add the job that file $1 names to rj_found.
+rj_by_file() {
 	rj_uuid=''
-	{ IFS= read -r rj_uuid <"$rj_owner/ids/$1"; } 2>/dev/null || return 0
+	{ IFS= read -r rj_uuid <"$1"; } 2>/dev/null || return 0
 	case $rj_uuid in '' | *[!0-9a-f-]*) return 0 ;; esac
 	[ ! -d "$rj_owner/jobs/$rj_uuid" ] || rj_found="$rj_found $rj_uuid"
 }
@@ -89,7 +104,7 @@ rj_newest() {
 		elif [ "$rj_gaps" -ge 1000 ]; then
 			# Too many were removed to go on counting down.
 			rj_gaps=0
-			rj_n=$(for rj_file in "$rj_owner"/ids/[0-9]*; do printf '%s\n' "${rj_file##*/}"; done |
+			rj_n=$(rj_list_ids |
 				awk -v n="$rj_n" '$1 + 0 < n + 0 && $1 + 0 > m { m = $1 + 0 } END { print m + 1 }')
 		else
 			rj_gaps=$((rj_gaps + 1))

@@ -8,7 +8,7 @@ rj_host_get() {
 	rj_newest 20
 	[ "$rj_all$rj_found" ] || { echo 'no jobs'; return; }
 	for rj_uuid in $rj_all $rj_found; do
-		IFS= read -r rj_id <"$rj_owner/jobs/$rj_uuid/id"
+		rj_read_id "$rj_uuid" || rj_id='?'
 		rj_text="exit $(awk '{ print $2 }' "$rj_owner/jobs/$rj_uuid/exit" 2>/dev/null)"
 		if [ "$rj_text" = 'exit ' ]; then
 			rj_text=running

@@ -104,7 +104,15 @@ rj_op_stop() {
 # Mark the unfinished job $1 as stopped by signal $2 (MARK $3) and list its processes.  Fails if that was all: a job that
 # nobody launched is taken, so that nobody will.
 rj_take_or_scan() {
-	{ printf '%s\n' "$2 $rj_now" >"$rj_owner/jobs/$1/$3"; } 2>/dev/null || :
+	# The mark has its place since the start; a job of 0.1 has none.  Never emptied: the disk may be full.
+	rj_word=$rj_owner/jobs/$1
+	{
+		if [ -e "$rj_word/mark.new" ]; then
+			printf '%-63s\n' "$2 $rj_now" 1<>"$rj_word/mark.new" && mv -f "$rj_word/mark.new" "$rj_word/$3"
+		else
+			printf '%-63s\n' "$2 $rj_now" 1<>"$rj_word/$3"
+		fi
+	} 2>/dev/null || :
 	#@ stop-marked
 	set -C
 	if { true >"$rj_owner/jobs/$1/identity"; } 2>/dev/null; then

@@ -31,21 +31,29 @@ rj_lay_out() {
 		shift 2
 	done
 	[ ! -e "$rj_dir/script" ] || chmod 700 "$rj_dir/script"
-	: >"$rj_dir/out" && : >"$rj_dir/err" && printf '%-63s\n' '' >"$rj_dir/exit.new"
+	# What has to be written on a full disk has its place from the beginning.
+	{
+		true >"$rj_dir/out" && true >"$rj_dir/err" && printf '%-63s\n' '' >"$rj_dir/exit.new" &&
+			printf '%-63s\n' '' >"$rj_dir/mark.new" && printf '%-31s %-31s\n' 0 0 >"$rj_dir/received"
+	} 2>/dev/null || return 1
+	#@ laid-out
 }
 
 rj_make_owner() {
-	[ -d "$rj_owner/live" ] && [ -d "$rj_owner/ids" ] || mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" 2>/dev/null ||
-		rj_fail read-only "$rj_owner"
+	[ -d "$rj_owner/jobs" ] && [ -d "$rj_owner/ids" ] && [ -d "$rj_owner/new" ] && [ -d "$rj_owner/live" ] ||
+		mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" 2>/dev/null || rj_fail read-only "$rj_owner"
 	rj_read_host
 	rj_word=''
 	{ IFS= read -r rj_word <"$rj_owner/host"; } 2>/dev/null
-	[ "$rj_word" = "$rj_host" ] || printf '%s\n' "$rj_host" >"$rj_owner/host"
+	[ "$rj_word" = "$rj_host" ] || { { printf '%s\n' "$rj_host" >"$rj_owner/host.$$" && mv -f "$rj_owner/host.$$" "$rj_owner/host"; } 2>/dev/null ||
+		rm -f "$rj_owner/host.$$"; }
 	rj_word=''
 	{ { read -r rj_word; IFS= read -r rj_word; } <"$rj_home/rjob"; } 2>/dev/null
 	rj_line="exec sh \"\${0%/*}/runner/${rj_self##*/}\" host \"\$@\""
 	[ "$rj_word" = "$rj_line" ] ||
-		{ printf '%s\n' '#!/bin/sh' "$rj_line" >"$rj_home/rjob.$$" && chmod 700 "$rj_home/rjob.$$" && mv -f "$rj_home/rjob.$$" "$rj_home/rjob"; }
+		{ printf '%s\n' '#!/bin/sh' "$rj_line" >"$rj_home/rjob.$$" && chmod 700 "$rj_home/rjob.$$" && mv -f "$rj_home/rjob.$$" "$rj_home/rjob"; } 2>/dev/null ||
+		rm -f "$rj_home/rjob.$$"
+	#@ owner-made
 }
 
 # COUNT [NOW], then for each job its UUID, COPY, PARTS, SPEC and ENV (escaped; empty if a part or copied), LIMIT, the rest of its
@@ -108,12 +116,12 @@ rj_stage_text() {
 # Journal what was committed and let go of the lock.  The jobs exist already; this happens while the first one starts.
 rj_publish() {
 	[ -z "$rj_published" ] || return 0
-	# Should the process that took the lock be dead, somebody else is doing this.
-	rj_held=''
-	{ IFS= read -r rj_held <"$rj_owner/lock"; } 2>/dev/null
-	[ "$rj_held" = "$rj_me" ] || return 0
+	# Should the process that took the lock be dead, whoever takes it next is doing this.
+	# shellcheck disable=SC2086
+	rj_alive $rj_me || return 0
 	[ -z "$rj_lines" ] || rj_append "${rj_lines%?}" 2>/dev/null || :
 	rj_settle_live
+	#@ published
 	rj_unlock "$rj_new"
 }
 
@@ -153,29 +161,71 @@ rj_quote() {
 # With the lock: give every staged job that is not there yet its number, move it in, journal it.
 rj_commit() {
 	rj_read_next
+	rj_check_next
 	rj_lines='' rj_moves='' rj_first=$rj_next
 	for rj_uuid in $rj_jobs; do
 		[ ! -d "$rj_owner/jobs/$rj_uuid" ] || continue
 		rj_dir=$rj_new/$rj_uuid
 		IFS= read -r rj_line <"$rj_dir/start"
+		rj_is_count "$rj_next" || {
+			rm -rf "$rj_new"
+			rj_unlock
+			rj_fail numbers "$rj_owner"
+		}
 		rj_line='{"v":1,"event":"start","id":'$rj_next',"instance":"'$rj_uuid'","time":"'$rj_now'",'$rj_line
 		{ printf '%s\n' "$rj_line" >"$rj_dir/start" && printf '%s\n' "$rj_next" >"$rj_dir/id"; } 2>/dev/null || rj_full
 		rj_lines=$rj_lines$rj_line$rj_newline rj_moves="$rj_moves $rj_uuid"
 		rj_next=$((rj_next + 1))
 	done
 	[ "$rj_moves" ] || return 0
+	#@ numbered
 	# The number is spent before anything bears it.
 	{ rj_write_next && rj_intend "${rj_lines%?}"; } 2>/dev/null || rj_full
 	for rj_uuid in $rj_moves; do
 		{ printf '%s\n' "$rj_uuid" >"$rj_owner/ids/$rj_first" && printf '%s\n' "$rj_uuid" >"$rj_owner/live/$rj_first"; } 2>/dev/null || rj_full
-		mv "$rj_new/$rj_uuid" "$rj_owner/jobs/$rj_uuid" || rj_full
+		#@ listed
+		mv "$rj_new/$rj_uuid" "$rj_owner/jobs/$rj_uuid" 2>/dev/null || rj_full
+		#@ moved-in
 		rj_first=$((rj_first + 1))
 	done
+	#@ committed
 }
 
+# next may be an old copy: what ids/ and the end of the registry tell counts more, or a number would be given twice.
+# Reads rj_next, and sets it where it was wrong; sets rj_tail.
+rj_check_next() {
+	rj_read_tail
+	rj_told=0
+	set -f
+	IFS=$rj_newline
+	for rj_line in $rj_tail; do
+		case $rj_line in '{"v":'*',"event":"'*'","id":'*'}') ;; *) continue ;; esac
+		rj_word=${rj_line#*'","id":'} rj_word=${rj_word%%,*}
+		rj_is_count "$rj_word" && [ "$rj_word" -gt "$rj_told" ] && rj_told=$rj_word
+	done
+	unset IFS
+	set +f
+	if [ -e "$rj_owner/ids/$rj_next" ] || [ "$rj_told" -ge "$rj_next" ]; then
+		rj_highest
+		rj_count_removed
+	fi
+}
+
+# Read the end of the registry, with a dot behind: rj_tail.  rj_write takes from it whether the last line is whole.
+rj_read_tail() {
+	{ rj_tail=$(tail -c 4096 "$rj_owner/registry.jsonl" && echo .); } 2>/dev/null
+	case $rj_tail in
+	*.) ;;
+	# yash reads no further than the first byte that is no character here.
+	*) { rj_tail=$(tail -c 4096 "$rj_owner/registry.jsonl" | LC_ALL=C tr -c '\012\040-\176' '[?*]' && echo .); } 2>/dev/null ;;
+	esac
+}
+
+# Give up: nothing of what was staged stays.
 rj_full() {
 	rm -rf "$rj_new"
 	rj_unlock
+	[ ! -d "$rj_owner/next" ] || rj_fail broken "$rj_owner/next"
 	rj_fail no-space "$rj_owner"
 }
 

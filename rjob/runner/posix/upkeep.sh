@@ -7,72 +7,93 @@ rj_op_remove() {
 	rj_read_next
 	rj_read_now
 	for rj_uuid in $1; do
-		rj_id=''
-		{ IFS= read -r rj_id <"$rj_owner/jobs/$rj_uuid/id"; } 2>/dev/null
-		if [ -h "$rj_owner/jobs/$rj_uuid" ] || [ -z "$rj_id" ]; then
+		if [ -h "$rj_owner/jobs/$rj_uuid" ] || [ ! -d "$rj_owner/jobs/$rj_uuid" ]; then
 			printf 'absent %s\n' "$rj_uuid"
 		elif [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ]; then
 			printf 'busy %s\n' "$rj_uuid"
 		else
+			rj_paths="$rj_paths $rj_uuid" rj_count=$((rj_count + 1))
+			# Of an earlier job with this id, should its removal have been killed.
+			[ ! -e "$rj_owner/new/$rj_uuid" ] || rm -rf "$rj_owner/new/${rj_uuid:?}"
+			rj_read_id "$rj_uuid" || continue
+			rj_gone="$rj_gone ids/$rj_id live/$rj_id"
 			rj_lines="$rj_lines"'{"v":1,"event":"remove","id":'$rj_id',"instance":"'$rj_uuid'","time":"'$rj_now'"}'$rj_newline
-			rj_paths="$rj_paths $rj_uuid" rj_gone="$rj_gone ids/$rj_id live/$rj_id" rj_count=$((rj_count + 1))
 		fi
 	done
-	# The files themselves go after the lock: there may be many.
-	rj_bin=$rj_owner/gone.$rj_marker
 	[ -z "$rj_paths" ] || rj_take_out
 	rj_unlock
-	rm -rf "$rj_bin"
+	# The files themselves go after the lock: there may be many.
+	[ -z "$rj_paths" ] || rj_delete_removed
 }
 
+# Move jobs $rj_paths out of the way, take $rj_gone off the lists, journal $rj_lines.  Nothing of this needs space, but
+# the journal: on a full disk its lines are written when the removed files have made room.
 rj_take_out() {
-	# On a full disk the journal may have to wait: what is removed makes room.
-	rj_intend "${rj_lines%?}" 2>/dev/null || :
+	rj_noted=1
+	[ -z "$rj_lines" ] || rj_intend "${rj_lines%?}" || rj_noted=''
+	[ -d "$rj_owner/new" ] || mkdir "$rj_owner/new" 2>/dev/null
 	# shellcheck disable=SC2086
-	if ! (mkdir "$rj_bin" && cd "$rj_owner/jobs" && mv -f $rj_paths "$rj_bin/" && cd .. && rm -f $rj_gone) 2>/dev/null; then
+	if ! (cd "$rj_owner/jobs" && mv -f $rj_paths ../new/) 2>/dev/null; then
 		rj_recover
 		rj_unlock
 		rj_fail read-only "$rj_owner"
 	fi
-	# What a killed remove has left goes with it.
-	for rj_file in "$rj_owner"/gone.*; do
-		[ "$rj_file" = "$rj_bin" ] || mv -f "$rj_file" "$rj_bin/" 2>/dev/null
-	done
+	#@ moved-out
+	# shellcheck disable=SC2086
+	[ -z "$rj_gone" ] || (cd "$rj_owner" && rm -f $rj_gone)
+	#@ unlisted
 	rj_removed=$((rj_removed + rj_count))
 	rj_write_next
-	rj_append "${rj_lines%?}" 2>/dev/null || :
 	printf 'removed %s\n' "${rj_paths# }"
+	if [ "$rj_lines" ] && { [ -z "$rj_noted" ] || ! rj_append "${rj_lines%?}"; }; then
+		rj_delete_removed
+		[ "$rj_noted" ] || rj_intend "${rj_lines%?}"
+		rj_recover
+	fi
 	# From time to time, as what is told of removed jobs outgrows the rest.
 	rj_left=$((rj_next - 1 - rj_removed + 1000))
 	if [ "$((rj_removed / rj_left))" -gt "$(((rj_removed - rj_count) / rj_left))" ]; then rj_compact; fi
 }
 
+# Delete removed jobs, and those that a killed remove has left (rjob 0.1 put them elsewhere).  What is being laid out bears
+# a marker, which has no hyphen.
+rj_delete_removed() {
+	rm -rf "${rj_owner:?}"/new/*-* "$rj_owner"/gone.*
+	#@ removed-deleted
+}
+
 # With the lock: drop what is told of jobs that were removed, and every place in their output but the last.  Lines that
-# are not understood stay.
+# are not understood stay, and the line that tells of the highest number: it is never given again.
 rj_compact() {
 	[ -s "$rj_owner/registry.jsonl" ] && [ ! -s "$rj_owner/pending" ] || return 0
+	# Names without a folder: awk reads escapes in a value that it is given, and a = in a file's name as a setting.
 	# Not every awk says that a disk is full: count what arrived.
-	rj_kept=$(LC_ALL=C awk -v new="$rj_owner/registry.new" '
+	rj_kept=$(cd "$rj_owner" && LC_ALL=C awk '
 		function id_of(line) { line = substr(line, 1, 80); sub(/^[^,]*,[^,]*,"id":/, "", line); sub(/,.*/, "", line); return line }
 		NR == FNR {
-			if (/^\{"v":1,"event":"remove","id":[0-9]+,/) removed[id_of($0)] = 1
-			else if (/^\{"v":1,"event":"received","id":[0-9]+,/) last[id_of($0)] = FNR
+			if (!/^\{"v":1,"event":"(start|end|remove|received)","id":[0-9]+,/) next
+			id = id_of($0)
+			if (length(id) < 10 && id + 0 > top + 0) top = id
+			if (/^\{"v":1,"event":"remove"/) removed[id] = FNR
+			else if (/^\{"v":1,"event":"received"/) last[id] = FNR
 			next
 		}
 		/^\{"v":1,"event":"(start|end|remove|received)","id":[0-9]+,.*\}$/ {
 			id = id_of($0)
-			if (id in removed) next
+			if (id in removed && !(id == top && removed[id] == FNR)) next
 			if (/^\{"v":1,"event":"received"/ && last[id] != FNR) next
 		}
-		{ print > new; kept++ }
-		END { print kept + 0 }' "$rj_owner/registry.jsonl" "$rj_owner/registry.jsonl" 2>/dev/null)
+		{ print > "registry.new"; kept++ }
+		END { print kept + 0 }' registry.jsonl registry.jsonl 2>/dev/null)
+	#@ compacted
 	if [ "${rj_kept:-0}" -gt 0 ] && [ "$(($(wc -l <"$rj_owner/registry.new")))" -eq "$rj_kept" ]; then
 		mv -f "$rj_owner/registry.new" "$rj_owner/registry.jsonl"
 	else
 		rm -f "$rj_owner/registry.new"
 	fi
+	rj_tail=''
 	# What killed runners have left.
-	find "$rj_owner"/new/* "$rj_owner"/gone.* "$rj_owner"/lock.* -prune -mtime +0 -exec rm -rf {} + 2>/dev/null || :
+	find "$rj_owner"/new/* "$rj_owner"/gone.* "$rj_owner"/lock.* "$rj_owner"/breaking.* -prune -mtime +0 -exec rm -rf {} + 2>/dev/null || :
 }
 
 rj_op_compact() {
@@ -82,7 +103,8 @@ rj_op_compact() {
 	rj_unlock
 }
 
-# Write the registry, ids, live and next again from the job folders; keep the lines that do not come from there.
+# Write the registry, ids, live and next again from the job folders; keep the lines that do not come from there.  Whenever
+# it is killed, no job is worse off than before: each list is mended in place, the registry is replaced whole.
 rj_op_rebuild() {
 	rj_make_owner
 	rj_lock
@@ -91,47 +113,87 @@ rj_op_rebuild() {
 	rj_highest
 	[ "$rj_next" -ge "$rj_was" ] || rj_next=$rj_was
 	rj_count=0 rj_bad=''
-	if cd "$rj_owner" && rm -rf ids.new live.new registry.new && mkdir ids.new live.new 2>/dev/null && rj_rewrite && [ -z "$rj_bad" ]; then
-		rj_removed=$((rj_next - 1 - rj_count))
+	if rj_rewrite && [ -z "$rj_bad" ] && mv -f "$rj_owner/registry.new" "$rj_owner/registry.jsonl" 2>/dev/null; then
+		#@ registry-replaced
+		rj_drop_strays ids
+		rj_drop_strays live
+		#@ strays-dropped
+		rj_tail=''
+		[ -z "$rj_backlog" ] || rj_recover || :
+		rj_removed=$((rj_next > rj_count ? rj_next - 1 - rj_count : 0))
 		rj_write_next
-		rm -rf ids live
-		mv ids.new ids && mv live.new live && mv -f registry.new registry.jsonl
 		rj_unlock
 		printf 'rebuilt %s\n' "$rj_count"
 	else
-		rm -rf ids.new live.new registry.new
+		rm -f "$rj_owner/registry.new"
 		rj_unlock
 		rj_fail no-space "$rj_owner"
 	fi
 }
 
+# Write registry.new, and what is missing or wrong in ids and live.  Sets rj_count (jobs), rj_next, and rj_bad where
+# something cannot be written.
 rj_rewrite() {
-	[ -e registry.jsonl ] || : >registry.jsonl
-	LC_ALL=C awk '!/^\{"v":1,"event":"(start|end|received)","id":[0-9]+,.*\}$/ && length($0)' registry.jsonl |
-		cat >registry.new || return 1
+	[ -e "$rj_owner/registry.jsonl" ] || { true >"$rj_owner/registry.jsonl"; } 2>/dev/null || return 1
+	{
+		LC_ALL=C awk '!/^\{"v":1,"event":"(start|end|received)","id":[0-9]+,.*\}$/ && length($0)' <"$rj_owner/registry.jsonl" |
+			cat >"$rj_owner/registry.new"
+	} 2>/dev/null || return 1
 	# A loop, for there may be more of them than a command takes arguments.
-	for rj_word in $(for rj_file in jobs/*/id; do
-		rj_id='' rj_uuid=${rj_file#jobs/}
-		{ IFS= read -r rj_id <"$rj_file"; } 2>/dev/null
-		printf '%s:%s\n' "$rj_id" "${rj_uuid%/id}"
-	done | sort -n); do
-		rj_id=${rj_word%%:*} rj_uuid=${rj_word#*:}
-		case $rj_id in '' | *[!0-9]*) continue ;; esac
-		[ -s "jobs/$rj_uuid/start" ] && [ ! -h "jobs/$rj_uuid" ] || continue
-		printf '%s\n' "$rj_uuid" >"ids.new/$rj_id" || rj_bad=1
-		cat "jobs/$rj_uuid/start" || rj_bad=1
+	for rj_file in $(rj_list_jobs | sort -n); do
+		rj_id=${rj_file%%:*} rj_uuid=${rj_file#*:}
+		rj_list_as ids
+		cat "$rj_owner/jobs/$rj_uuid/start" || rj_bad=1
 		if rj_end_line "$rj_uuid"; then
 			printf '%s\n' "$rj_line" || rj_bad=1
 		else
-			printf '%s\n' "$rj_uuid" >"live.new/$rj_id" || rj_bad=1
+			rj_list_as live
 		fi
 		rj_read_received "$rj_uuid"
 		if [ "$rj_got_out$rj_got_err" != 00 ]; then
 			printf '%s\n' '{"v":1,"event":"received","id":'"$rj_id"',"instance":"'"$rj_uuid"'","out":'"$rj_got_out"',"err":'"$rj_got_err"'}' || rj_bad=1
 		fi
-		[ "$rj_id" -lt "$rj_next" ] || rj_next=$((rj_id + 1))
 		rj_count=$((rj_count + 1))
-	done >>registry.new 2>/dev/null
+		#@ job-listed
+	done >>"$rj_owner/registry.new" 2>/dev/null
+	#@ registry-rewritten
+}
+
+# Print ID:UUID of every job that has a start record.
+rj_list_jobs() {
+	for rj_file in "$rj_owner"/jobs/*-*; do
+		rj_uuid=${rj_file##*/}
+		case $rj_uuid in *[!0-9a-f-]*) continue ;; esac
+		[ -s "$rj_file/start" ] && [ ! -h "$rj_file" ] && rj_read_start_id "$rj_uuid" && printf '%s:%s\n' "$rj_id" "$rj_uuid"
+	done
+}
+
+# See that $1 (ids or live) names job $rj_uuid under $rj_id, and that its folder does: what is wrong is written anew.
+rj_list_as() {
+	for rj_other in "$1/$rj_id=$rj_uuid" "jobs/$rj_uuid/id=$rj_id"; do
+		rj_word=''
+		{ IFS= read -r rj_word <"$rj_owner/${rj_other%%=*}"; } 2>/dev/null
+		[ "$rj_word" != "${rj_other#*=}" ] || continue
+		[ ! -d "$rj_owner/${rj_other%%=*}" ] || rm -rf "$rj_owner/${rj_other%%=*}"
+		printf '%s\n' "${rj_other#*=}" >"$rj_owner/${rj_other%%=*}" || rj_bad=1
+	done
+}
+
+# Take away what in $1 (ids or live) stands for no job, or in live for a finished one.
+rj_drop_strays() {
+	for rj_file in "$rj_owner/$1"/*; do
+		rj_uuid=''
+		{ IFS= read -r rj_uuid <"$rj_file"; } 2>/dev/null
+		case $rj_uuid in
+		'' | *[!0-9a-f-]*) ;;
+		*)
+			if [ -d "$rj_owner/jobs/$rj_uuid" ] && rj_read_start_id "$rj_uuid" && [ "$rj_id" = "${rj_file##*/}" ]; then
+				[ "$1" = live ] && [ -e "$rj_owner/jobs/$rj_uuid/exit" ] || continue
+			fi
+			;;
+		esac
+		rm -rf "$rj_file"
+	done
 }
 
 rj_op_info() {

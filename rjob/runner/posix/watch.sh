@@ -88,6 +88,7 @@ rj_wake() {
 # Read from stdin when to look; send what is new of the followed job, and a beat when nothing was for about a second.
 rj_send_news() {
 	rj_lag=0 rj_quiet=0
+	#@ streaming
 	while :; do
 		if rj_send_new; then
 			rj_quiet=0

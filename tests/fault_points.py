@@ -1,0 +1,32 @@
+"""The runner's named fault points: comment lines ``#@ NAME`` in its parts, which only tests turn into commands."""
+
+from __future__ import annotations
+
+import re
+
+from rjob.runner.protocol import posix_runner
+
+_POINT = re.compile(r"^[ \t]*#@ (\S+)$", re.MULTILINE)
+
+
+def names() -> list[str]:
+    """The names of all fault points, in the order in which they stand."""
+    return _POINT.findall(posix_runner().script.decode())
+
+
+def runner_with(name: str, command: str) -> bytes:
+    """Make a runner that does something of a test's at a fault point.
+
+    Args:
+        name: The fault point.
+        command: Lines of shell; without ``'``, for a point may lie in a text within single quotes.
+
+    Raises:
+        ValueError: There is no such point, or more than one.
+    """
+    if "'" in command:
+        raise ValueError(f"a quote in a command: {command}")
+    if names().count(name) != 1:
+        raise ValueError(f"not one fault point, but {names().count(name)}: {name}")
+    script = posix_runner().script.decode()
+    return re.sub(rf"^[ \t]*#@ {re.escape(name)}$", lambda _: command, script, count=1, flags=re.MULTILINE).encode()
