@@ -38,14 +38,16 @@ class Liar(MemoryRunner):
 class Counting(MemoryRunner):
     """Knows who looks on."""
 
-    viewers = 0
+    def __init__(self) -> None:
+        super().__init__(forever)
+        self.viewers = asyncio.Semaphore(0)
 
     async def do_wait(self, talk: Talk, mode: str, life: str, uuids: str) -> None:
-        self.viewers += 1
+        self.viewers.release()
         await super().do_wait(talk, mode, life, uuids)
 
     async def do_follow(self, talk: Talk, uuid: str, out: str, err: str, life: str) -> None:
-        self.viewers += 1
+        self.viewers.release()
         await super().do_follow(talk, uuid, out, err, life)
 
 
@@ -98,14 +100,14 @@ async def test_a_liar_is_not_asked_without_a_pause(tmp_path: Path, verb: str) ->
 
 
 async def test_a_job_that_goes_is_gone(tmp_path: Path) -> None:
-    runner = Counting(forever)
+    runner = Counting()
     async with manager_of(runner, tmp_path) as manager:
         (job,) = (await manager.start(JobSpec(argv=("x",)), hosts=["memory"])).jobs
         waiting = asyncio.ensure_future(manager.wait([job.ref]))
         following = asyncio.ensure_future(manager.receive([job.ref], Sink(), follow=True))
         async with asyncio.timeout(20):
-            while runner.viewers < 2:  # noqa: ASYNC110  (a fake's count has no event)
-                await asyncio.sleep(0.01)
+            for _ in range(2):
+                await runner.viewers.acquire()
         gone = runner.jobs.pop(job.instance_id)
         gone.ended.set()
         for result in (await waiting, await following):

@@ -240,8 +240,8 @@ def test_two_containers_break_one_lock(host: Host) -> None:
 
 def _contained(host: Host) -> Exchange:
     marker = new_marker()
-    exchange = host.spawn(namespaced(RUNNER.bootstrap(marker)), marker)
-    exchange.say(request("received", f"{uuids.uuid4()} 1 0", home=str(host.home)))
+    exchange = host.spawn(namespaced(RUNNER.bootstrap()), marker)
+    exchange.say(request(marker, "received", f"{uuids.uuid4()} 1 0", home=str(host.home)))
     return exchange
 
 
