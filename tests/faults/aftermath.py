@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from faults.client import take_portion
+from faults.client import own_bytes, portion_of
 from faults.processes import look_around
 from faults.record import Finding
 from faults.witness import read_witness
@@ -140,8 +140,8 @@ class Aftermath:
             job = self.jobs.get(instance)
             if job and job["has_more_data"]:
                 call = self.call("receive", job["ref"], ref=job["ref"])
-                for stream, data in (("out", call.out), ("err", call.err.partition(b"rjob: ")[0])):
-                    take_portion(self.record, tracked, stream, data, "", call)
+                for stream, data in (("out", call.out), ("err", own_bytes(call.err))):
+                    self.record.receive(tracked, stream, portion_of(call, data))
 
     def viewers(self) -> list[Seen]:
         """Processes that belong to no job."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -72,7 +73,9 @@ class Shared:
         with self.lock:
             self.jobs.append(Tracked(plan, ref))
 
-    def run(self, *words: str, streams: str = "", take: int | None = None, ref: str = "", limit: float = LONGEST) -> Call:
+    def run(
+        self, *words: str, streams: str = "", take: int | None = None, ref: str = "", limit: float = LONGEST
+    ) -> Call:
         """Run a command to its end, and note it.
 
         Args:
@@ -111,7 +114,6 @@ class Client:
         shared: What it has in common with the other one.
         random: The source of chance.
         redirected: Whether its commands may be given closed or full streams.
-        interrupted: Set when it shall end.
     """
 
     def __init__(self, name: str, shared: Shared, random: Random, *, redirected: bool = False) -> None:
@@ -231,20 +233,23 @@ class Client:
         return self._shared.run(*words, streams=streams, take=take, ref=ref)
 
     def _take(self, job: Tracked, call: Call, torn: str = "") -> None:
-        """Note what a receiver took; messages come behind the job's own bytes."""
+        """Note what a receiver took."""
         self._add(job, "out", call.out, torn, call)
-        self._add(job, "err", call.err.partition(b"rjob: ")[0], "", call)
+        self._add(job, "err", own_bytes(call.err), "", call)
 
     def _add(self, job: Tracked, stream: str, data: bytes, torn: str, call: Call) -> None:
-        take_portion(self._shared.record, job, stream, data, torn, call)
+        self._shared.record.receive(job, stream, portion_of(call, data, torn))
 
 
-def take_portion(record: Record, job: Tracked, stream: str, data: bytes, torn: str, call: Call) -> None:
-    """Note the bytes that one call brought of one stream of a job."""
-    if call.hung or call.status == -9:
-        torn = "killed"
-    record.received += len(data)
-    job.portions[stream].append(Portion(data, torn, call.number))
+def own_bytes(err: bytes) -> bytes:
+    """What a receiver's standard error holds of the job's: rjob's own messages come behind that."""
+    return re.split(rb"\n?rjob: interrupted|rjob: ", err, maxsplit=1)[0]
+
+
+def portion_of(call: Call, data: bytes, torn: str = "") -> Portion:
+    """The bytes that one call brought of one stream of a job."""
+    killed = call.hung or call.status == -9
+    return Portion(data, "killed" if killed else torn, call.number, call.status)
 
 
 def _ref_of(call: Call, form: str) -> str:

@@ -78,10 +78,12 @@ class Episode:
             host=host,
         )
         clients = [
-            Client(name, shared, Random(self._random.random()), redirected=self.main == "streams") for name in ("a", "b")
+            Client(name, shared, Random(self._random.random()), redirected=self.main == "streams")
+            for name in ("a", "b")
         ]
         threads = [
-            threading.Thread(target=client.work, args=(self._random.randint(*_CALLS),), daemon=True) for client in clients
+            threading.Thread(target=client.work, args=(self._random.randint(*_CALLS),), daemon=True)
+            for client in clients
         ]
         try:
             saboteur.start()
@@ -99,7 +101,7 @@ class Episode:
 
     def _kinds(self) -> tuple[str, ...]:
         """The main fault, and perhaps a second one that mixes with it."""
-        second = self._random.choice(["", "", "kill", "step"])
+        second = self._random.choice(["", "", "kill", "kill", "step"])
         return (self.main, second) if second and second != self.main else (self.main,)
 
     def _make_place(self, world: World) -> Host | None:

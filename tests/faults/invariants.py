@@ -61,7 +61,8 @@ def _check_state(after: Aftermath, instance: str, job: dict[str, Any]) -> None:
         hurt = sorted(after.record.hurt(instance))
         after.find(
             f"a job's state is what happened: {job['state']}",
-            f"{text}; {plan.kind}, to end with {plan.status}; {said}; killed {hurt}; stopped {instance in after.stopped}",
+            f"{text}; {plan.kind}, to end with {plan.status}; {said}; killed {hurt}; "
+            f"{'' if instance in after.stopped else 'not '}stopped",
         )
 
 
@@ -72,9 +73,7 @@ def _plan_of(after: Aftermath, instance: str, said: Testimony | None) -> Plan | 
     return tracked.plan if tracked else None
 
 
-def _explain(
-    after: Aftermath, instance: str, job: dict[str, Any], plan: Plan, said: Testimony | None
-) -> str | None:
+def _explain(after: Aftermath, instance: str, job: dict[str, Any], plan: Plan, said: Testimony | None) -> str | None:
     """Why a job may be in the state that it is in; None if it may not."""
     hurt = after.record.hurt(instance)
     state, code, number = job["state"], job["exit_code"], job["signal"]
@@ -146,7 +145,18 @@ def _check_registry(after: Aftermath) -> None:
 def _shown(job: dict[str, Any]) -> dict[str, Any]:
     return {
         key: job[key]
-        for key in ("ref", "id", "name", "state", "exit_code", "signal", "begin", "end", "output_bytes", "received_bytes")
+        for key in (
+            "ref",
+            "id",
+            "name",
+            "state",
+            "exit_code",
+            "signal",
+            "begin",
+            "end",
+            "output_bytes",
+            "received_bytes",
+        )
     }
 
 

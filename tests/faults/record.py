@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from faults.processes import Seen
+    from faults.witness import Portion, Tracked
 
 
 class Call(NamedTuple):
@@ -46,7 +47,9 @@ class Call(NamedTuple):
     def told(self) -> str:
         """It and its outcome in a line, for messages."""
         words = " ".join(word if len(word) < 30 else word[:27] + "..." for word in self.words)
-        return f"#{self.number} rjob {words} {self.streams} -> {self.status}: {self.err[-400:].decode(errors='replace')!r}"
+        return (
+            f"#{self.number} rjob {words} {self.streams} -> {self.status}: {self.err[-400:].decode(errors='replace')!r}"
+        )
 
 
 class Fault(NamedTuple):
@@ -109,6 +112,12 @@ class Record:
             else:
                 self.findings.append(one)
 
+    def receive(self, job: Tracked, stream: str, portion: Portion) -> None:
+        """Note the bytes that one call brought of one stream of a job."""
+        with self._lock:
+            self.received += len(portion.data)
+            job.portions[stream].append(portion)
+
     def kill(self, seen: Seen) -> None:
         """Note that a process was killed."""
         now = time.monotonic()
@@ -123,14 +132,19 @@ class Record:
     def disturbed(self, call: Call) -> set[str]:
         """The kinds of faults that a call has met, as far as that can be known.
 
-        Kills count where they hit the call's own process or one below it, or one that is nobody's.
+        Kills count where they hit the call's own process or one below it, one that is nobody's, or one that a start
+        waits for.
         """
         met = {
-            fault.kind for fault in self.faults if fault.kind != "kill" and fault.begin <= call.end and fault.end >= call.begin
+            fault.kind
+            for fault in self.faults
+            if fault.kind != "kill" and fault.begin <= call.end and fault.end >= call.begin
         }
         for at, seen in self.victims:
-            orphan = not seen.parents and not seen.of_a_job and call.begin <= at <= call.end
-            if seen.pid == call.pid or call.pid in seen.parents or orphan:
+            during = call.begin <= at <= call.end
+            orphan = not seen.parents and not seen.of_a_job and during
+            awaited = seen.role in ("claimant", "supervisor") and call.verb in ("start", "retry") and during
+            if seen.pid == call.pid or call.pid in seen.parents or orphan or awaited:
                 met.add("kill")
         return met
 
@@ -138,7 +152,8 @@ class Record:
         """Everything in order, for whoever looks for the cause of a finding."""
         lines = [(call.begin, f"call {call.told} (took {call.end - call.begin:.2f})") for call in self.calls]
         lines += [
-            (fault.begin, f"fault {fault.kind} {fault.what} (for {fault.end - fault.begin:.2f})") for fault in self.faults
+            (fault.begin, f"fault {fault.kind} {fault.what} (for {fault.end - fault.begin:.2f})")
+            for fault in self.faults
         ]
         told = [f"{at - self.begin:7.3f} {text}" for at, text in sorted(lines)]
         return "\n".join([*told, *(f"finding: {one.rule}: {one.text}" for one in self.findings)])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hosts.host import Host
 
 KINDS = ("kill", "step", "disk", "folder", "streams", "interrupt", "cut")
-"""What can go wrong in an episode; one of these is its main fault."""
+"""What can go wrong in an episode; one of these is its main fault.  The first two may join the others."""
 _WEIGHTS = {
     "client": 3,
     "runner": 5,
@@ -103,7 +103,7 @@ class Saboteur(threading.Thread):
         self._stand_beside()
         while not self._over.is_set():
             kind = self._random.choice(self._kinds) if self._kinds else ""
-            self._pause(0.02, 0.25 if kind in ("kill", "interrupt") else 0.8)
+            self._pause(0.01, 0.12 if kind in ("kill", "interrupt", "step") else 0.8)
             if kind and not self._over.is_set():
                 try:
                     self._stand_near()
@@ -232,7 +232,7 @@ class Saboteur(threading.Thread):
             self._note("cut", f"sshd {cut}", begin)
 
     def _stand_beside(self) -> None:
-        """Start decoys: sessions of their own, with no id of a job's, with another one's, with one that only looks like it."""
+        """Start decoys in sessions of their own, without an id of a job's and with that of another home's."""
         other = "0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f"
         self._add("a stranger", {})
         self._add("a job of another home", {"RJOB_INSTANCE": other, "RJOB_ID": "1"})

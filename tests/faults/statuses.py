@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from faults.record import Call
 
 _INTERRUPTED = {130, 143, 129, -2, -15, -1}
-_FOUND_GONE = ("no job", "not found", "unknown", "gone", "removed", "has not ended", "not removed")
+_FOUND_GONE = ("no job", "not found", "unknown", "gone", "removed", "not finished", "not removed")
 
 
 def status_of(job: dict[str, Any]) -> int:
@@ -22,7 +22,7 @@ def status_of(job: dict[str, Any]) -> int:
         return 0
     if job["state"] == "Lost":
         return 125
-    if job["exit_code"] is not None and not (job["state"] == "Stopped"):
+    if job["exit_code"] is not None and job["state"] != "Stopped":
         return int(job["exit_code"]) if 0 < job["exit_code"] <= 255 else 255
     return 128 + int(job["signal"] or 15)
 
@@ -35,8 +35,9 @@ def check_statuses(after: Aftermath) -> None:
             continue
         # Before the program's first line a signal ends the interpreter as it likes.
         if b"Traceback (most recent call last)" in call.err and b"/rjob/" in call.err:
-            last = call.err.strip().splitlines()[-1].decode(errors="replace")
-            after.find(f"no command shows a traceback: {call.verb} {last[:80]}", call.told)
+            lines = call.err.decode(errors="replace").strip().splitlines()
+            where = [line.strip().partition("/rjob/")[2] for line in lines if "/rjob/" in line]
+            after.find(f"no command shows a traceback: {where[-1]}: {lines[-1][:80]}", call.told)
         if not _allowed(after, call):
             after.find(f"exit statuses are as documented: {call.verb} {call.streams} {call.status}", call.told)
 

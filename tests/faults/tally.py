@@ -46,7 +46,8 @@ class Tally:
             most: How many findings of one kind to show.
         """
         found = sum(map(len, self.findings.values()))
-        lines = [f"fault run, seed {self.seed}: {self.episodes} episodes, {sum(self.faults.values())} faults, {found} findings"]
+        faults = sum(self.faults.values())
+        lines = [f"fault run, seed {self.seed}: {self.episodes} episodes, {faults} faults, {found} findings"]
         lines += [f"  {count:8} {what}" for what, count in self.counts.items()]
         lines += [f"  {count:8} {what}" for what, count in sorted(self.faults.items()) if count]
         lines += [f"  left out: {what}" for what in sorted(self.skipped)]

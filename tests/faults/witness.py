@@ -111,11 +111,13 @@ class Portion(NamedTuple):
         data: The bytes.
         torn: Empty where the reader took all of it; ``reader`` where it went; ``killed`` where the client was killed.
         call: The call's number.
+        status: The call's exit status.
     """
 
     data: bytes
     torn: str
     call: int
+    status: int = 0
 
 
 class Tracked:
