@@ -44,17 +44,17 @@ def step_names() -> list[str]:
     return [line.split()[1] for line in lines if line.startswith("#@ ")]
 
 
-def dying_at(name: str, once: Path) -> bytes:
-    """The runner's script, whose process dies when it comes to a step for the first time.
+def dying_at(name: str, mark: Path) -> bytes:
+    """The runner's script, whose process stands still for its killer when it comes to a step for the first time.
 
     Args:
         name: The step's name.
-        once: The folder that is created then, and whose presence keeps all others alive.
+        mark: The folder that is created then, with the process's id; once it is there all others pass by.
     """
     # The status of what came before the step is what comes behind it sees.
-    death = f'rj_fault=$?; mkdir {once} 2>/dev/null && kill -KILL $$; (exit "$rj_fault")'
+    halt = f'rj_fault=$?; mkdir {mark} 2>/dev/null && echo $$ >{mark}/pid && kill -STOP $$; (exit "$rj_fault")'
     lines = posix_runner().script.decode().split("\n")
-    return "\n".join(death if line.split()[:2] == ["#@", name] else line for line in lines).encode()
+    return "\n".join(halt if line.split()[:2] == ["#@", name] else line for line in lines).encode()
 
 
 class Saboteur(threading.Thread):
@@ -170,16 +170,22 @@ class Saboteur(threading.Thread):
             return
         name = self._random.choice(names)
         begin = time.monotonic()
-        once = self._shared.world.root / f"died-{time.monotonic_ns()}"
+        mark = self._shared.world.root / f"step-{time.monotonic_ns()}"
         runner = self._home / "runner" / posix_runner().name
-        self._replace(runner, dying_at(name, once))
+        self._replace(runner, dying_at(name, mark))
         deadline = time.monotonic() + 2
-        while not once.exists() and time.monotonic() < deadline and not self._over.is_set():
-            time.sleep(0.02)
+        while not mark.exists() and time.monotonic() < deadline and not self._over.is_set():
+            time.sleep(0.005)
         self._replace(runner, posix_runner().script)
         # Who had read the other one may still come to that step.
-        reached = once.exists() or not _make(once)
-        self._note("step", f"{name}{'' if reached else ', not reached'}", begin)
+        if _make(mark):
+            self._note("step", f"{name}, not reached", begin)
+            return
+        pid = _number_in(mark / "pid")
+        if pid and (seen := kill_frozen(pid, self._marks)):
+            self._record.kill(seen)
+            self._take_the_place_of(seen)
+        self._note("step", name, begin)
 
     def _replace(self, path: Path, text: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -268,3 +274,13 @@ def _make(path: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _number_in(path: Path) -> int:
+    """The number that somebody is about to write into a file; 0 if it never comes."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if path.exists() and (text := path.read_text()).endswith("\n"):
+            return int(text)
+        time.sleep(0.002)
+    return 0
