@@ -31,29 +31,29 @@ def _written(after: Aftermath, instance: str, tracked: Tracked, stream: str) -> 
     expected = plan.out if stream == "out" else plan.err
     path = after.owner / "jobs" / instance / stream
     said = after.witness.get(instance)
-    cut_short = instance in after.stopped or plan.limit == "1"
+    hurt = bool(after.record.hurt(instance))
+    cut_short = hurt or instance in after.stopped or plan.limit == "1"
     if not path.exists():
         return None if after.main == "disk" or (cut_short and stream == "err") else expected
     written = path.read_bytes()
+    if after.main == "disk":
+        # What did not fit is missing, wherever that was.
+        return written
+    known = written
     if cut_short and stream == "err":
         # A job's own shell may say that what it waited for was ended.
-        written_by_plan = written.replace(b"Terminated\n", b"")
-        return written if expected.startswith(written_by_plan) else _report(after, tracked, stream, written, expected)
-    if after.main != "disk" and not (stream == "err" and after.record.hurt(instance)):
-        if not expected.startswith(written):
-            return _report(after, tracked, stream, written, expected)
-        if said and said.ends and not after.record.hurt(instance) and written != expected:
-            after.find(
-                "nothing of a job's output is lost", f"{tracked.ref} {stream}: {len(written)} of {len(expected)}"
-            )
+        known = written.replace(b"Terminated\n", b"").replace(b"Killed\n", b"")
+    whole = said and said.ends and not hurt
+    if not expected.startswith(known) or (whole and known != expected):
+        _report(after, tracked, stream, known, expected)
     return written
 
 
-def _report(after: Aftermath, tracked: Tracked, stream: str, written: bytes, expected: bytes) -> bytes:
-    at = next((at for at, (a, b) in enumerate(zip(written, expected, strict=False)) if a != b), len(expected))
+def _report(after: Aftermath, tracked: Tracked, stream: str, written: bytes, expected: bytes) -> None:
+    pairs = enumerate(zip(written, expected, strict=False))
+    at = next((at for at, (a, b) in pairs if a != b), min(len(written), len(expected)))
     difference = f"from byte {at} on {written[at : at + 60]!r} in place of {expected[at : at + 60]!r}"
     after.find("nothing of a job's output is lost", f"{tracked.ref} {stream}: {difference}")
-    return written
 
 
 def trace(written: bytes, portions: Sequence[Portion], *, whole: bool) -> tuple[str, str] | None:

@@ -34,7 +34,8 @@ def check_statuses(after: Aftermath) -> None:
             after.find(f"every command ends: {call.verb}", call.told)
             continue
         # Before the program's first line a signal ends the interpreter as it likes.
-        if b"Traceback (most recent call last)" in call.err and b"/rjob/" in call.err:
+        early = b"/rjob/" not in call.err or b"_get_module_details" in call.err
+        if b"Traceback (most recent call last)" in call.err and not early:
             lines = call.err.decode(errors="replace").strip().splitlines()
             where = [line.strip().partition("/rjob/")[2] for line in lines if "/rjob/" in line]
             after.find(f"no command shows a traceback: {where[-1]}: {lines[-1][:80]}", call.told)
