@@ -155,7 +155,9 @@ class Aftermath:
         """Wait until all is gone that no killed process explains, then stop what is left of jobs."""
 
         def unexplained() -> list[Seen]:
-            return [seen for seen in look_around(self._marks) if not self.record.hurt(seen.instance)]
+            explained = self.saboteur.removed
+            left = look_around(self._marks)
+            return [seen for seen in left if seen.instance not in explained and not self.record.hurt(seen.instance)]
 
         if left := _wait_until_none(unexplained, 5):
             self.find("no process lives on without a cause", _told(left))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hosts.host import Host
 
 _CALLS = (5, 9)
+_CALLS_OF_HOSTS = (3, 6)
 _DISK = 6 * 1024
 
 
@@ -81,9 +82,10 @@ class Episode:
             Client(name, shared, Random(self._random.random()), redirected=self.main == "streams")
             for name in ("a", "b")
         ]
+        calls = [self._random.randint(*(_CALLS_OF_HOSTS if host else _CALLS)) for _ in clients]
         threads = [
-            threading.Thread(target=client.work, args=(self._random.randint(*_CALLS),), daemon=True)
-            for client in clients
+            threading.Thread(target=client.work, args=(count,), daemon=True)
+            for client, count in zip(clients, calls, strict=True)
         ]
         try:
             saboteur.start()
