@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faults.decoy import Decoy, can_choose_pids, decoy_with_pid
+from faults.decoy import Decoy, decoy_with_pid
 from faults.processes import kill_frozen, look_around
 from faults.record import Fault, Finding
 
@@ -252,9 +252,6 @@ class Saboteur(threading.Thread):
     def _take_the_place_of(self, seen: Seen) -> None:
         """Start a decoy under the id of a process that was killed, for whoever kept the number."""
         if not (seen.of_a_job or seen.role == "helper"):
-            return
-        if not can_choose_pids():
-            self._record.skipped["reused process ids: not as this user"] = 1
             return
         what = f"a stranger with the id of a killed {seen.role} ({' '.join(seen.words)[:60]})"
         decoy = decoy_with_pid(seen.pid, self._log(), what)
