@@ -243,7 +243,7 @@ class Client:
 
 def own_bytes(err: bytes) -> bytes:
     """What a receiver's standard error holds of the job's: rjob's own messages come behind that."""
-    return re.split(rb"\n?rjob: interrupted|rjob: ", err, maxsplit=1)[0]
+    return re.split(rb"\n?rjob: interrupted|rjob: |Could not import runpy|Traceback", err, maxsplit=1)[0]
 
 
 def portion_of(call: Call, data: bytes, torn: str = "") -> Portion:
