@@ -75,6 +75,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Kill, fill, remove, close and cut for minutes (RJOB_FAULT_SECONDS), and look at what becomes of jobs."""
+    install(session, "test")
+    seconds = os.environ.get("RJOB_FAULT_SECONDS", "300")
+    session.run(
+        "pytest", "-q", "-p", "no:xdist", "-s", "tests/faults", *session.posargs, env={"RJOB_FAULT_SECONDS": seconds}
+    )
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the distributions."""
     session.install("build")

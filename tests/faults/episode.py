@@ -1,0 +1,142 @@
+"""One episode: a home of its own, two clients, a saboteur, and what is looked at afterwards."""
+
+from __future__ import annotations
+
+import threading
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+from faults.aftermath import Aftermath
+from faults.client import Client, Shared
+from faults.decoy import can_choose_pids
+from faults.disk import Disk, can_mount
+from faults.invariants import check
+from faults.processes import kill_frozen, look_around
+from faults.record import Finding, Record
+from faults.saboteur import Saboteur
+from hosts.host import Hosts
+from world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hosts.host import Host
+
+_CALLS = (5, 9)
+_CALLS_OF_HOSTS = (3, 6)
+_DISK = 6 * 1024
+
+
+class Episode:
+    """Runs one episode; everything about it but the timing is drawn from its seed.
+
+    Args:
+        seed: The seed.
+        folder: Where it may put its files; created.
+        main: The kind of fault that it is about; others may join.
+    """
+
+    def __init__(self, seed: str, folder: Path, main: str) -> None:
+        self.seed = seed
+        self.main = main
+        self.record = Record()
+        self._random = Random(seed)
+        self._folder = folder
+        self._disk: Disk | None = None
+        self._hosts: Hosts | None = None
+
+    def run(self) -> Record:
+        """Run it.
+
+        Returns:
+            What happened, with its findings.
+        """
+        self._folder.mkdir(parents=True, mode=0o700)
+        world = World(self._folder)
+        try:
+            self._play(world)
+        except Exception as error:
+            self.record.add(Finding("the fault run itself", repr(error)))
+            raise
+        finally:
+            (self._folder / "story.txt").write_text(f"{self.seed} {self.main}\n{self.record.story()}\n")
+            self._clear_up(world)
+        return self.record
+
+    def _play(self, world: World) -> None:
+        host = self._make_place(world)
+        shared = Shared(world, self.record, host.name if host else "")
+        marks = frozenset({f"RJOB_HOME={world.home}".encode(), *([f"HOME={host.home}".encode()] if host else [])})
+        home, owner = (host.rjob_home, host.owner) if host else (world.home, world.owner)
+        saboteur = Saboteur(
+            shared,
+            Random(self._random.random()),
+            self._kinds(),
+            home=home,
+            owner=owner,
+            marks=marks,
+            disk=self._disk,
+            host=host,
+        )
+        clients = [
+            Client(name, shared, Random(self._random.random()), redirected=self.main == "streams")
+            for name in ("a", "b")
+        ]
+        calls = [self._random.randint(*(_CALLS_OF_HOSTS if host else _CALLS)) for _ in clients]
+        threads = [
+            threading.Thread(target=client.work, args=(count,), daemon=True)
+            for client, count in zip(clients, calls, strict=True)
+        ]
+        try:
+            saboteur.start()
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            saboteur.end()
+            check(Aftermath(shared, saboteur, owner=owner, marks=marks, main=self.main))
+        finally:
+            saboteur.end()
+            for decoy in saboteur.decoys:
+                decoy.close()
+            self._end_all(marks)
+
+    def _kinds(self) -> tuple[str, ...]:
+        """The main fault, and perhaps a second one that mixes with it."""
+        second = self._random.choice(["", "", "kill", "kill", "step"])
+        return (self.main, second) if second and second != self.main else (self.main,)
+
+    def _make_place(self, world: World) -> Host | None:
+        if self.main == "disk":
+            if can_mount():
+                self._disk = Disk(world.home, _DISK)
+            else:
+                self.record.skipped["full disks: only root can mount one"] = 1
+                self.main = "kill"
+        if not can_choose_pids():
+            self.record.skipped["reused process ids: only root can choose one"] = 1
+        if self.main != "cut":
+            return None
+        self._hosts = Hosts(world)
+        try:
+            return self._hosts.add("h1")
+        except pytest.skip.Exception as error:
+            self.record.skipped[f"cut connections: {error}"] = 1
+            self.main = "kill"
+            return None
+
+    def _end_all(self, marks: frozenset[bytes]) -> None:
+        for _ in range(50):
+            left = look_around(marks)
+            if not left:
+                return
+            for seen in left:
+                kill_frozen(seen.pid, marks)
+
+    def _clear_up(self, world: World) -> None:
+        world.close()
+        if self._hosts:
+            self._hosts.close()
+        if self._disk:
+            self._disk.close()

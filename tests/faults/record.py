@@ -1,0 +1,159 @@
+"""What happened in an episode: calls, faults, victims, findings, each with its time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from faults.processes import Seen
+    from faults.witness import Portion, Tracked
+
+
+class Call(NamedTuple):
+    """One ``rjob`` command that has ended.
+
+    Attributes:
+        number: Its place among the calls of the episode.
+        verb: The verb.
+        words: Its arguments, the verb first.
+        pid: The process that it was.
+        begin: When it began.
+        end: When it ended.
+        status: Its exit status; negative for a signal.
+        out: What came on standard output.
+        err: What came on standard error.
+        streams: The redirection that it was given; empty for none.
+        ref: The job that it was about; empty if about none or several.
+        hung: Whether it had to be killed because it did not end.
+    """
+
+    number: int
+    verb: str
+    words: tuple[str, ...]
+    pid: int
+    begin: float
+    end: float
+    status: int
+    out: bytes
+    err: bytes
+    streams: str = ""
+    ref: str = ""
+    hung: bool = False
+
+    @property
+    def told(self) -> str:
+        """It and its outcome in a line, for messages."""
+        words = " ".join(word if len(word) < 30 else word[:27] + "..." for word in self.words)
+        return (
+            f"#{self.number} rjob {words} {self.streams} -> {self.status}: {self.err[-400:].decode(errors='replace')!r}"
+        )
+
+
+class Fault(NamedTuple):
+    """A fault while it lasted.
+
+    Attributes:
+        kind: Which kind.
+        what: What was done.
+        begin: When it began.
+        end: When it was made good.
+    """
+
+    kind: str
+    what: str
+    begin: float
+    end: float
+
+
+class Finding(NamedTuple):
+    """A promise that was not kept.
+
+    Attributes:
+        rule: The promise, in few words.
+        text: What was seen in its place.
+    """
+
+    rule: str
+    text: str
+
+
+class Record:
+    """Collects what happens in an episode, from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number = 0
+        self.begin = time.monotonic()
+        self.calls: list[Call] = []
+        self.faults: list[Fault] = []
+        self.victims: list[tuple[float, Seen]] = []
+        self.findings: list[Finding] = []
+        self.received = 0
+        """How many bytes of jobs' output receivers took."""
+        self.skipped: Counter[str] = Counter()
+        """What could not be done here, and why."""
+
+    def next_number(self) -> int:
+        """A number for a call that begins."""
+        with self._lock:
+            self._number += 1
+            return self._number
+
+    def add(self, one: Call | Fault | Finding) -> None:
+        """Note one thing."""
+        with self._lock:
+            if isinstance(one, Call):
+                self.calls.append(one)
+            elif isinstance(one, Fault):
+                self.faults.append(one)
+            else:
+                self.findings.append(one)
+
+    def receive(self, job: Tracked, stream: str, portion: Portion) -> None:
+        """Note the bytes that one call brought of one stream of a job."""
+        with self._lock:
+            self.received += len(portion.data)
+            job.portions[stream].append(portion)
+
+    def kill(self, seen: Seen) -> None:
+        """Note that a process was killed."""
+        now = time.monotonic()
+        with self._lock:
+            self.victims.append((now, seen))
+            self.faults.append(Fault("kill", f"{seen.role} {seen.pid} {' '.join(seen.words)[:100]!r}", now, now))
+
+    def hurt(self, instance: str) -> set[str]:
+        """The roles of those processes of a job that were killed."""
+        return {seen.role for _, seen in self.victims if seen.instance == instance}
+
+    def disturbed(self, call: Call) -> set[str]:
+        """The kinds of faults that a call has met, as far as that can be known.
+
+        Kills count where they hit the call's own process or one below it, one that is nobody's, or one that a start
+        waits for.
+        """
+        met = {
+            fault.kind
+            for fault in self.faults
+            if fault.kind != "kill" and fault.begin <= call.end and fault.end >= call.begin
+        }
+        for at, seen in self.victims:
+            during = call.begin <= at <= call.end
+            orphan = not seen.parents and not seen.of_a_job and during
+            awaited = seen.role in ("claimant", "supervisor") and call.verb in ("start", "retry") and during
+            if seen.pid == call.pid or call.pid in seen.parents or orphan or awaited:
+                met.add("kill")
+        return met
+
+    def story(self) -> str:
+        """Everything in order, for whoever looks for the cause of a finding."""
+        lines = [(call.begin, f"call {call.told} (took {call.end - call.begin:.2f})") for call in self.calls]
+        lines += [
+            (fault.begin, f"fault {fault.kind} {fault.what} (for {fault.end - fault.begin:.2f})")
+            for fault in self.faults
+        ]
+        told = [f"{at - self.begin:7.3f} {text}" for at, text in sorted(lines)]
+        return "\n".join([*told, *(f"finding: {one.rule}: {one.text}" for one in self.findings)])
