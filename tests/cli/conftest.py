@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +12,13 @@ from rjob.cli import call
 from rjob.cli.app import main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
-def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings, jobs or wishes for colour but the test's own."""
+def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No settings, jobs, time zone or wishes for colour but the test's own."""
     config = tmp_path / "config.toml"
     config.touch()
     for name in ("RJOB_HOST", "NO_COLOR", "FORCE_COLOR"):
@@ -30,6 +31,10 @@ def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }.items():
         monkeypatch.setenv(name, str(value))
     call.config.cache_clear()
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture
