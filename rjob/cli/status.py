@@ -28,13 +28,17 @@ def of_job(job: Job) -> int:
     if job.state is State.COMPLETED:
         return 0
     if job.state is State.STOPPED:
-        return 128 + (job.signal or 15)
+        return _of_signal(job.signal or 15)
     if job.state is not State.FAILED:
         return UNKNOWN
     if job.exit_code is not None:
         # 0 would say that all is well.
         return job.exit_code if 0 < job.exit_code <= 255 else 255
-    return 128 + job.signal if job.signal else UNKNOWN
+    return _of_signal(job.signal) if job.signal else UNKNOWN
+
+
+def _of_signal(signal: int) -> int:
+    return 128 + signal if 0 < signal < 128 else 255
 
 
 def of_result(result: Result, *, first: bool = False, unfinished: int = TIMED_OUT) -> int:

@@ -47,6 +47,8 @@ OPERATIONS = frozenset(
 """What every runner can do."""
 
 _LINE_LIMIT = 16 * 1024 * 1024
+_TEXT_LIMIT = 512 * 1024 * 1024
+"""Bytes of lines in one reply; what follows ``data`` and ``stream`` is not counted."""
 _NOISE_LIMIT = 1024 * 1024
 _NOISE_SHOWN = 2000
 
@@ -208,12 +210,14 @@ class Reply:
     def __init__(self, marker: str, *, streaming: bool = False) -> None:
         self._marker = marker.encode()
         self._buffer = b""
+        self._at = 0
         self._raw = 0
         self.begun = False
         self.ended = False
         self._streams = {"out": _Stream(self._marker), "err": _Stream(self._marker)} if streaming else None
         self._noise = b""
         self._unread = 0
+        self._text = 0
 
     def feed(self, stream: str, data: bytes) -> list[Event]:
         """Take bytes of the command's ``out`` or ``err``.
@@ -225,6 +229,8 @@ class Reply:
             OwnerError: The runner says that it cannot do it.
             ProtocolError: This is no reply.
         """
+        if self.ended:
+            return []
         if not self.begun:
             self._unread += len(data)
             if self._unread > _NOISE_LIMIT and self._marker not in self._buffer + data:
@@ -233,16 +239,20 @@ class Reply:
                     hint="does its login shell start a program? see what `ssh HOST true` prints",
                 )
         if stream == "err":
-            if self._streams and not self.ended:
+            if self._streams:
                 return [Bytes(part, "err") for part in self._streams["err"].feed(data)]
             self._noise = (self._noise + data)[-_NOISE_SHOWN:]
             return []
         if self._streams and self._streams["out"].begun and not self._streams["out"].over:
             return self._follow(data)
+        # What was taken is cut off once for all the lines of a piece: cutting at each would copy the rest each time.
         self._buffer += data
         events: list[Event] = []
-        while not self.ended and self._step(events):
-            pass
+        try:
+            while self._step(events):
+                pass
+        finally:
+            self._buffer, self._at = self._buffer[self._at :], 0
         if len(self._buffer) > _LINE_LIMIT:
             raise ProtocolError("the reply has a line without end")
         return events
@@ -257,40 +267,44 @@ class Reply:
         out = self._streams["out"]
         events: list[Event] = [Bytes(part) for part in out.feed(data)]
         if out.over:
-            self._buffer = out.rest
-            events += self.feed("out", b"")
+            events += self.feed("out", out.rest)
         return events
 
     def _step(self, events: list[Event]) -> bool:
         """Take one thing from the buffer; say whether there was one."""
+        if self.ended:
+            return False
         if self._raw:
             return self._take_raw(events)
-        if not self.begun:
-            at = self._buffer.find(self._marker)
-            if at < 0:
-                # The marker may have begun to arrive; what is before that is a login shell's.
-                keep = len(self._marker)
-                self._noise = (
-                    (self._noise + self._buffer[:-keep])[-_NOISE_SHOWN:] if len(self._buffer) > keep else self._noise
-                )
-                self._buffer = self._buffer[-keep:]
-                return False
-            self._noise = (self._noise + self._buffer[:at])[-_NOISE_SHOWN:]
-            self._buffer = self._buffer[at:]
-            if b"\n" not in self._buffer:
-                return False
-            self.begun = True
-        line, newline, rest = self._buffer.partition(b"\n")
-        if not newline:
+        if not self.begun and not self._find_begin():
             return False
-        self._buffer = rest
+        end = self._buffer.find(b"\n", self._at)
+        if end < 0:
+            return False
+        line, self._at = self._buffer[self._at : end], end + 1
+        # Empty lines count, too: no host may keep this busy for ever.
+        self._text += len(line) + 32
+        if self._text > _TEXT_LIMIT:
+            raise ProtocolError("the reply does not end", hint="ask for fewer jobs at a time, as --newest does")
         self._take_line(os.fsdecode(line), events)
         return True
 
+    def _find_begin(self) -> bool:
+        """Look for the marker's line; what stands before it is a login shell's."""
+        at = self._buffer.find(self._marker)
+        if at < 0:
+            # It may have begun to arrive.
+            at = max(0, len(self._buffer) - len(self._marker))
+        self._noise = (self._noise + self._buffer[:at])[-_NOISE_SHOWN:]
+        self._buffer = self._buffer[at:]
+        self.begun = self._buffer.startswith(self._marker) and b"\n" in self._buffer
+        return self.begun
+
     def _take_raw(self, events: list[Event]) -> bool:
-        part, self._buffer = self._buffer[: self._raw], self._buffer[self._raw :]
+        part = self._buffer[self._at : self._at + self._raw]
         if not part:
             return False
+        self._at += len(part)
         self._raw -= len(part)
         events.append(Bytes(part))
         return True
@@ -309,7 +323,7 @@ class Reply:
             events.append(Line(text))
 
     def _take_mark(self, word: str, events: list[Event]) -> None:
-        if word == "begin":
+        if word in ("begin", "beat"):
             return
         if word in ("end", "installed"):
             self.ended = True
@@ -322,7 +336,7 @@ class Reply:
         elif word == "stream" and self._streams:
             out = self._streams["out"]
             out.begun = True
-            data, self._buffer = self._buffer, b""
+            data, self._buffer, self._at = self._buffer[self._at :], b"", 0
             events += self._follow(data)
         elif word.startswith("error "):
             raise owner_error(word[6:])
@@ -331,11 +345,15 @@ class Reply:
 
 
 class _Stream:
-    """One followed stream: everything up to the marker, as early as it can be told from it."""
+    """One followed stream: everything up to the marker, as early as it can be told from it.
+
+    A sign of life (``MARKER beat``) may stand anywhere in it: one process writes the stream, another these lines.
+    """
 
     def __init__(self, marker: bytes) -> None:
         self._begin = marker + b" stream\n"
         self._end = marker + b" over\n"
+        self._beat = marker + b" beat\n"
         self._held = b""
         self.begun = False
         self.over = False
@@ -358,8 +376,9 @@ class _Stream:
             self.over = True
             self.rest = data[at + len(self._end) :]
             data = data[:at]
-        else:
-            keep = _overlap(data, self._end)
+        data = data.replace(self._beat, b"")
+        if not self.over:
+            keep = max(_overlap(data, self._end), _overlap(data, self._beat))
             if keep:
                 data, self._held = data[:-keep], data[-keep:]
         return [data] if data else []
@@ -393,6 +412,8 @@ _SAYINGS = {
 
 def owner_error(text: str) -> OwnerError:
     """The error that a runner's ``error CODE TEXT`` line means."""
-    code, _, detail = text.partition(" ")
+    code, _, detail = text[:_NOISE_SHOWN].partition(" ")
     message, hint = _SAYINGS.get(code, ("{}", None))
-    return OwnerError(message.format(detail or code), reason=code, hint=hint)
+    # The word is for programs: what is none is not handed on.
+    reason = code if re.fullmatch("[a-z][a-z-]{0,40}", code) else "owner"
+    return OwnerError(message.format(detail or code), reason=reason, hint=hint)
