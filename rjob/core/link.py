@@ -187,11 +187,13 @@ class Link:
     Args:
         transport: The transport.
         guard: Runs the transport's steps.
+        patience: The least seconds that connecting may take; the transport has a time limit of its own for that.
     """
 
-    def __init__(self, transport: Transport, guard: Guard) -> None:
+    def __init__(self, transport: Transport, guard: Guard, patience: float = 0.0) -> None:
         self._transport = transport
         self._guard = guard
+        self._patience = patience
         self._connection: Connection | None = None
 
     @property
@@ -202,7 +204,7 @@ class Link:
     async def connect(self) -> Connection:
         """Open the connection where there is none."""
         if self._connection is None:
-            limit = self._guard.limit
+            limit = self._guard.limit and max(self._guard.limit, self._patience)
             if limit and sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty():
                 limit = max(limit, _PROMPT)
             connection = await self._guard.wait("connecting", self._transport.connect, limit)

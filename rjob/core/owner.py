@@ -28,6 +28,12 @@ _ATTEMPTS = 4
 _PAUSE = 5.0
 _PATIENCE = 300.0
 
+_CONNECT = 15.0
+"""Seconds that a transport takes for connecting where connect_timeout is not set."""
+
+_MORE = 5.0
+"""Seconds more for connecting, so that the transport's own error, which knows more, comes first."""
+
 _LEAST_SILENCE = dict.fromkeys(("wait", "follow"), 20.0) | dict.fromkeys(
     ("save", "remove", "compact", "rebuild"), 600.0
 )
@@ -144,7 +150,8 @@ class Owner:
         self._home = home
         self._runner = posix_runner()
         self._limit = float(settings.get("reply_timeout", 0.0))
-        self._link = Link(transport, Guard(self.host, getattr(transport, "scheme", "?"), self._limit))
+        guard = Guard(self.host, getattr(transport, "scheme", "?"), self._limit)
+        self._link = Link(transport, guard, float(settings.get("connect_timeout", _CONNECT)) + _MORE)
 
     @property
     def local(self) -> bool:

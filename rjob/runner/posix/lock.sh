@@ -17,6 +17,7 @@ rj_lock() {
 			rm -f "$rj_mine"
 			rj_fail locked "${rj_held:-somebody}"
 		else
+			rj_beat
 			# Not in step with the others who wait.
 			rj_nap "0.0$((2 + (rj_round < 7 ? rj_round : 7) - ($$ + rj_round) % 3))"
 		fi

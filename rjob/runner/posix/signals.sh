@@ -83,6 +83,7 @@ rj_op_stop() {
 rj_finish() {
 	rj_read_identity "$1"
 	while rj_find_tree_now "$1" && [ "$rj_round" -lt "$2" ]; do
+		rj_beat
 		if [ "$rj_round" -lt 1 ]; then rj_nap 0.02; else rj_nap 0.1; fi
 		rj_round=$((rj_round + 1))
 	done

@@ -43,6 +43,7 @@ rj_op_follow() {
 		exec tail -c "+$((rj_at_err + 1))" -f err >&2 &
 		rj_tails="$rj_tails $!"
 		until rj_over "$rj_uuid" || [ "$rj_round" -ge "$rj_life" ]; do
+			rj_beat
 			rj_nap 0.1
 			rj_round=$((rj_round + 1))
 		done
@@ -54,6 +55,7 @@ rj_op_follow() {
 		until rj_over "$rj_uuid" || [ "$rj_round" -ge "$rj_life" ]; do
 			rj_grow out "$rj_at" && rj_at=$rj_bytes
 			rj_grow err "$rj_at_err" >&2 && rj_at_err=$rj_bytes
+			rj_beat
 			rj_nap 0.1
 			rj_round=$((rj_round + 1))
 		done
@@ -84,6 +86,7 @@ rj_op_wait() {
 		[ "$rj_mode" = all ] || [ "$rj_rest" = " $rj_pending" ] || [ "$rj_rest" = "$rj_pending" ] || break
 		rj_pending=$rj_rest
 		[ "$rj_pending" ] && [ "$rj_round" -lt "$rj_life" ] || break
+		rj_beat
 		if [ "$rj_round" -lt 1 ]; then rj_nap 0.03; else rj_nap 0.1; fi
 		rj_round=$((rj_round + 1))
 	done
