@@ -35,7 +35,7 @@ def evil(rjob: World, hosts: Hosts) -> Host:
 
 def finished(rjob: World, *words: str) -> str:
     ref = rjob.start("-H", "evil", *(words or ("sh", "-c", 'printf %s "$AWS_SECRET_ACCESS_KEY$TOKEN"')))
-    rjob("wait", ref)
+    rjob("wait", ref, status=None)
     return ref
 
 
