@@ -115,6 +115,8 @@ class Job(NamedTuple):
     children: tuple["Job", ...] = ()
     record: dict[str, Any] = {}  # noqa: RUF012  (a NamedTuple's default; never changed)
     """The start record, whole."""
+    foreign: bool = False
+    """Whether it belongs to another machine under the home of the one that was asked."""
 
     @property
     def has_more_data(self) -> bool:

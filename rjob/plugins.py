@@ -157,26 +157,51 @@ class Plugins:
             others = [other for other in self._manager.get_plugins() if other is not plugin]
             answers: list[Any] = self._manager.subset_hook_caller("rjob_transports", others)()
             classes = [item for answer in answers for item in answer]
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"{distribution}: the plugin does not work: {_reason(error)}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError(f"{distribution}: the plugin does not work: {reason(error)}") from error
         for item in classes:
             if not (isinstance(item, type) and issubclass(item, Transport)):
-                raise PluginError(f"{distribution}: the plugin brings {item!r}, which is not a Transport class")
+                raise PluginError(f"{distribution}: the plugin brings {_shown(item)}, which is not a Transport class")
+            if not isinstance(getattr(item, "scheme", None), str):
+                raise PluginError(f"{distribution}: the plugin brings {_shown(item)}, which has no scheme")
         return classes
 
 
 def _import(source: _Source) -> ModuleType:
     try:
         return importlib.import_module(source.module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginError(
-            f"{source.distribution}: cannot load {source.module}: {_reason(error)}",
+            f"{source.distribution}: cannot load {source.module}: {reason(error)}",
             hint=f"other schemes are not affected; reinstall or remove {source.distribution}",
         ) from error
 
 
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+_REASON_LIMIT = 300
+
+
+def reason(error: BaseException) -> str:
+    """Say in one line what a plugin raised.
+
+    Args:
+        error: Any exception, also one that cannot say what it is.
+    """
+    try:
+        text = " ".join(str(error).split())
+    except Exception as worse:
+        text = f"and then {type(worse).__name__}"
+    return f"{type(error).__name__}: {text}".rstrip(": ")[:_REASON_LIMIT]
+
+
+def _shown(item: object) -> str:
+    try:
+        return repr(item)[:_REASON_LIMIT]
+    except Exception:
+        return f"an object of {type(item).__name__}"
 
 
 def _ambiguous(scheme: str, distributions: Iterable[str]) -> PluginError:
@@ -201,7 +226,8 @@ def _source(entry: EntryPoint) -> _Source:
 
 
 def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else "an unnamed distribution"
+    # A damaged installation has no name.
+    return (entry.dist.name if entry.dist else None) or "an unnamed distribution"
 
 
 def _own_version() -> str | None:

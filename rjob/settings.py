@@ -56,6 +56,13 @@ KEYS = (
         "how long to wait for a connection; SSH's own value, else 15 s",
     ),
     Key("keepalive", "duration", None, _BOTH, "how often to ask whether a connection lives; 0: never; else as above"),
+    Key(
+        "reply_timeout",
+        "duration",
+        120.0,
+        _BOTH,
+        "how long a host may be silent while it is connected to or works on a request; 0: for ever",
+    ),
     Key("retries", "count", 2, _BOTH, "further attempts at a connection that may succeed a moment later"),
 )
 """Every setting, once."""

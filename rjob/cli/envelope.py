@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from rjob import times
@@ -35,7 +34,7 @@ def _job(job: Job) -> dict[str, Any]:
         "id": job.id,
         "name": legible(job.name),
         "instance_id": job.instance_id,
-        "type": job.type,
+        "type": legible(job.type),
         "state": str(job.state),
         "reason": _legible(job.reason),
         "exit_code": job.exit_code,
@@ -43,7 +42,7 @@ def _job(job: Job) -> dict[str, Any]:
         "has_more_data": job.has_more_data,
         "location": legible(job.location),
         "owner": legible(job.owner),
-        "machine": job.machine,
+        "machine": legible(job.machine),
         "command": legible(job.command),
         "argv": None if job.argv is None else [legible(word) for word in job.argv],
         "line": _legible(job.line),
@@ -51,13 +50,15 @@ def _job(job: Job) -> dict[str, Any]:
         "end": _iso(job.end),
         "output_bytes": {"out": job.out_bytes, "err": job.err_bytes},
         "received_bytes": {"out": job.out_received, "err": job.err_received},
-        "retry_of": job.retry_of,
+        "retry_of": _legible(job.retry_of),
         "children": [_job(child) for child in job.children],
     }
     if job.argv is not None and any(legible(word) != word for word in job.argv):
         from base64 import b64encode
 
-        form["argv_base64"] = [b64encode(os.fsencode(word)).decode("ascii") for word in job.argv]
+        # The bytes, whatever this process's locale is.
+        words = [word.encode("utf-8", "surrogateescape") for word in job.argv]
+        form["argv_base64"] = [b64encode(word).decode("ascii") for word in words]
     return form
 
 
@@ -65,7 +66,7 @@ def _error(error: RjobError) -> dict[str, Any]:
     return {
         "host": _legible(error.host),
         "job": _legible(error.job),
-        "code": error.code,
+        "code": legible(error.code),
         "message": legible(error.message),
         "hint": _legible(error.hint),
     }

@@ -6,6 +6,7 @@ from rjob.cli.call import config as settings
 from rjob.cli.options import Verb, verbs
 from rjob.cli.table import table
 from rjob.config import Config
+from rjob.errors import RjobError
 
 app = verbs()
 
@@ -32,8 +33,11 @@ def config() -> None:
 
 
 def _address(config: Config, name: str) -> str:
-    """A host's target as a URL."""
-    target, _ = config.target(name)
+    """A host's target as a URL; what is wrong with it if it has none."""
+    try:
+        target, _ = config.target(name)
+    except RjobError as error:
+        return error.message
     if target.host is None:
         return f"{target.scheme}:{target.path}"
     user = f"{target.user}@" if target.user else ""

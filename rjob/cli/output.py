@@ -135,6 +135,15 @@ def trouble(error: RjobError) -> None:
     note(f"rjob: {visible(str(error))}")
     if error.hint:
         note(f"  {visible(error.hint)}")
+    if error.__cause__ is not None and os.environ.get("RJOB_DEBUG"):
+        import traceback
+
+        note(_visible_lines("".join(traceback.format_exception(error.__cause__)).rstrip()))
+
+
+def _visible_lines(text: str) -> str:
+    """Make everything but the ends of lines visible."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def report(result: Result, *, json: bool = False) -> None:

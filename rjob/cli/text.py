@@ -25,15 +25,18 @@ def visible(text: str) -> str:
 
 
 def legible(text: str) -> str:
-    """Put U+FFFD where bytes are no text.
+    """Put U+FFFD where there is no character.
 
     Args:
-        text: Surrogate escapes stand for bytes.
+        text: Surrogate escapes stand for bytes; other surrogates for nothing.
     """
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        whole = "".join(
+            char if char < "\ud800" or "\udc80" <= char <= "\udcff" or char > "\udfff" else "\ufffd" for char in text
+        )
+        return whole.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return text
 
 

@@ -152,7 +152,7 @@ async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, 
     """
     limit = None if older_than is None else datetime.now(UTC) - timedelta(seconds=older_than)
     found = await listing(owner, Query(all=True), 0)
-    finished = [job for job in found.jobs if job.state.finished and not job.survivors and job.host == owner.host]
+    finished = [job for job in found.jobs if job.state.finished and not job.survivors and not job.foreign]
     old = finished[: max(0, len(finished) - (keep or 0))]
     chosen = [job for job in old if limit is None or (job.end or job.begin or limit) <= limit]
     return Found(owner, tuple(chosen if dry_run else await _remove(owner, chosen)), found.errors)

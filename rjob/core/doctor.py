@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from rjob.core.owner import Owner
 
 _LOW_KIB = 100 * 1024
+_SHOWN = 500
+"""Characters of what a host says about itself."""
 
 
 class Finding(NamedTuple):
@@ -29,7 +31,7 @@ async def examine(owner: Owner) -> list[Finding]:
         RjobError: It cannot be reached, or its home cannot be written to.
     """
     facts = await owner.call("info")
-    info = {words[1]: " ".join(words[2:]) for words in facts.other if words[0] == "info" and len(words) > 1}
+    info = {words[1]: " ".join(words[2:])[:_SHOWN] for words in facts.other if words[0] == "info" and len(words) > 1}
     return [
         Finding("ok", f"{facts.host or owner.name}: {info.get('system', '?')}, machine id {facts.machine}"),
         Finding("ok", f"jobs are kept in {info.get('home', '?')}/{facts.machine} ({facts.total} there)"),
@@ -80,11 +82,14 @@ def _cgroups(where: str) -> Finding:
 
 
 def _space(text: str) -> list[Finding]:
-    if not text.isdigit():
+    from rjob.runner.facts import number
+
+    free = number(text)
+    if free is None:
         return []
-    if int(text) < _LOW_KIB:
-        return [Finding("problem", f"only {int(text)} KiB are free where the jobs are kept", "free some space there")]
-    return [Finding("ok", f"{int(text) // 1024:,} MiB are free where the jobs are kept")]
+    if free < _LOW_KIB:
+        return [Finding("problem", f"only {free} KiB are free where the jobs are kept", "free some space there")]
+    return [Finding("ok", f"{free // 1024:,} MiB are free where the jobs are kept")]
 
 
 def _linger(text: str) -> list[Finding]:

@@ -120,7 +120,7 @@ async def listing(owner: Owner, query: Query, newest: int) -> Found:
     facts = await owner.call("facts", *selectors)
     jobs, errors = await settle(owner, facts)
     shown = [job for job in jobs.values() if query.admits(job)]
-    shown.sort(key=lambda job: (job.machine != facts.machine, job.id))
+    shown.sort(key=lambda job: (job.foreign, job.id))
     if query.newest is not None:
         shown = shown[max(0, len(shown) - query.newest) :]
     more = 0

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    import asyncio
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,9 +26,7 @@ def run(coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
         What it returns.
     """
     if loop:
-        import asyncio
-
-        return asyncio.run(coroutine)
+        return _run_in_loop(coroutine)
     try:
         coroutine.send(None)
     except StopIteration as stop:
@@ -35,6 +34,22 @@ def run(coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
         return result
     coroutine.close()
     raise RuntimeError("a coroutine that was to wait for nothing waited")
+
+
+def _run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    class Threads(ThreadPoolExecutor):
+        """The loop's threads.  A transport's thread that hangs must not keep the answer back."""
+
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+            """Wait for none of them."""
+            super().shutdown(wait=False, cancel_futures=True)
+
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_default_executor(Threads())
+        return runner.run(coroutine)
 
 
 def running() -> bool:
@@ -60,6 +75,83 @@ async def pause(seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251
 
 
+class Overdue(Exception):  # noqa: N818  (never leaves the core)
+    """Something took longer than it may."""
+
+
+async def within(seconds: float, work: Awaitable[T]) -> T:
+    """Wait for something, up to a time limit.
+
+    Args:
+        seconds: The limit; 0 for none.  Without an event loop there is none either: nobody else waits then.
+        work: What to wait for.
+
+    Raises:
+        Overdue: The limit was reached; the work was cancelled.
+    """
+    if not seconds or not running():
+        return await work
+    import asyncio
+
+    scope = asyncio.timeout(None)
+    timer = _Timer(seconds, scope)
+    try:
+        async with scope:
+            return await work
+    except TimeoutError:
+        if scope.expired():
+            raise Overdue from None
+        raise
+    finally:
+        timer.stop()
+
+
+class _Timer:
+    """Ends an asyncio.timeout() scope after some seconds in which the event loop was free to work.
+
+    asyncio's own timer would also end it when the loop itself was held up, by a reader of the output who takes
+    nothing for a while, although what was waited for has come.
+    """
+
+    _LATE = 1.0
+
+    def __init__(self, seconds: float, scope: asyncio.Timeout) -> None:
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        self._seconds = seconds
+        self._scope = scope
+        self._start()
+
+    def _start(self) -> None:
+        self._due = self._loop.time() + self._seconds
+        self._handle = self._loop.call_at(self._due, self._fire)
+
+    def _fire(self) -> None:
+        if self._loop.time() - self._due > self._LATE:
+            self._start()
+        else:
+            self._scope.reschedule(self._loop.time())
+
+    def stop(self) -> None:
+        """Forget the scope."""
+        self._handle.cancel()
+
+
+def cancelled(error: BaseException) -> bool:
+    """Whether an exception is the cancellation of the running task, rather than of something that it waited for.
+
+    Args:
+        error: The exception.
+    """
+    if not running():
+        return False
+    import asyncio
+
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
 async def each(items: Sequence[R], work: Callable[[R], Coroutine[Any, Any, T]], limit: int) -> list[T]:
     """Do the same for several things at a time; for one of them, without an event loop.
 
@@ -70,6 +162,9 @@ async def each(items: Sequence[R], work: Callable[[R], Coroutine[Any, Any, T]], 
 
     Returns:
         The results, in the order of the items.
+
+    Raises:
+        BaseException: What the first one raised that failed; the others are cancelled then.
     """
     if len(items) <= 1:
         return [await work(item) for item in items]
@@ -81,6 +176,10 @@ async def each(items: Sequence[R], work: Callable[[R], Coroutine[Any, Any, T]], 
         async with gate:
             return await work(item)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(item)) for item in items]
-    return [task.result() for task in tasks]
+    tasks = [asyncio.ensure_future(one(item)) for item in items]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.config import Config, home
+from rjob.core.isolation import guarded, merged, result_of
+from rjob.core.link import Guard, Unusable
 from rjob.core.loop import each
 from rjob.core.options import Options, Position, Query, Streams
 from rjob.core.owner import Found, Owner
-from rjob.errors import ConfigError, RjobError, UsageError
-from rjob.models import Job, JobSpec, Result
+from rjob.core.usage import check_spec, check_words, secret_values
+from rjob.errors import RjobError, UsageError
 from rjob.plugins import Plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from typing import Any
 
+    Work = Callable[[Owner, list["Reference"]], Coroutine[Any, Any, Found]]
+
     from rjob.core.doctor import Finding
     from rjob.core.receive import Told
     from rjob.core.sink import Sink
     from rjob.core.start import Launching
+    from rjob.models import Job, JobSpec, Result
     from rjob.references import Reference
-
-T = TypeVar("T")
 
 _LISTING = Query()
 _CURSOR = Position()
@@ -56,8 +58,7 @@ class JobManager:
     async def close(self) -> None:
         """Close every connection."""
         owners, self._owners = list(self._owners.values()), {}
-        for owner in owners:
-            await owner.close()
+        await each(owners, Owner.close, self._throttle)
 
     def local_only(self, jobs: Sequence[str] = (), hosts: Sequence[str] = ()) -> bool:
         """Whether nothing but this machine is involved, so that no event loop is needed.
@@ -88,17 +89,15 @@ class JobManager:
         from rjob.core.start import Launching, spec_at, start_at
 
         launching = launching or Launching()
-        if spec.name is not None:
-            from rjob.references import check_name
-
-            check_name(spec.name)
-
-        async def one(ask: tuple[Owner, JobSpec]) -> Found:
-            return await start_at(*ask, launching)
-
+        check_spec(spec)
+        asks = self._named(hosts)
         # What is wrong with the specification is found out before anything is sent.
-        asks = [(owner, spec_at(owner, spec)) for owner in self._named_owners(hosts)]
-        return self._merged(await self._each(asks, one))
+        specs = {ask.host: spec_at(self._owner(ask.host), spec) for ask in asks}
+
+        async def one(owner: Owner, _: list[Reference]) -> Found:
+            return await start_at(owner, specs[owner.name], launching)
+
+        return merged(await self._each(asks, one))
 
     async def get(self, jobs: Sequence[str] = (), *, hosts: Sequence[str] = (), query: Query = _LISTING) -> Result:
         """Tell where jobs stand.
@@ -115,10 +114,10 @@ class JobManager:
             return found._replace(jobs=tuple(job for job in found.jobs if query.admits(job)))
         newest = int(self._config.get("newest"))
 
-        async def one(owner: Owner) -> Found:
+        async def one(owner: Owner, _: list[Reference]) -> Found:
             return await listing(owner, query, newest)
 
-        return self._merged(await self._each(self._named_owners(hosts), one))
+        return merged(await self._each(self._named(hosts), one))
 
     async def wait(
         self, jobs: Sequence[str], *, hosts: Sequence[str] = (), first: bool = False, timeout: float | None = None
@@ -142,7 +141,7 @@ class JobManager:
         done = sorted(ended, key=lambda job: order.index(job.instance_id))
         if first and any(job.state.finished for job in done):
             done = [job for job in done if job.state.finished][:1]
-        return Result(tuple(done), tuple(error for part in found for error in part.errors) + tuple(errors))
+        return result_of(tuple(done), tuple(error for part in found for error in part.errors) + tuple(errors))
 
     async def receive(
         self,
@@ -176,15 +175,15 @@ class JobManager:
         ledger = Ledger(sink)
         asks = self._asks(jobs, hosts)
 
-        async def one(ask: tuple[Owner, list[Reference]]) -> Found:
-            return await (receiving.follow if follow else receiving.receive)(*ask, ledger, options)
+        async def one(owner: Owner, references: list[Reference]) -> Found:
+            return await (receiving.follow if follow else receiving.receive)(owner, references, ledger, options)
 
         if not follow:
             # The order is the one that was asked for.
-            return self._merged([await self._guarded(ask[0], one, ask) for ask in asks])
+            return merged([await self._guarded(ask, one) for ask in asks])
         if len(asks) > 1:
             ledger.share()
-        return self._merged(await self._each(asks, one))
+        return merged(await self._each(asks, one))
 
     async def save(
         self,
@@ -212,10 +211,10 @@ class JobManager:
         if not path or "\n" in path or "\0" in path:
             raise UsageError(f"not a file's name: {path!r}")
 
-        async def one(ask: tuple[Owner, list[Reference]]) -> Found:
-            return await save(*ask, path, streams, told)
+        async def one(owner: Owner, references: list[Reference]) -> Found:
+            return await save(owner, references, path, streams, told)
 
-        return self._merged(await self._each(self._asks(jobs, hosts), one))
+        return merged(await self._each(self._asks(jobs, hosts), one))
 
     async def stop(
         self, jobs: Sequence[str], *, hosts: Sequence[str] = (), signal: str = "TERM", grace: float | None = None
@@ -295,10 +294,10 @@ class JobManager:
         """
         from rjob.core.change import prune_at
 
-        async def one(owner: Owner) -> Found:
+        async def one(owner: Owner, _: list[Reference]) -> Found:
             return await prune_at(owner, older_than=older_than, keep=keep, dry_run=dry_run)
 
-        return self._merged(await self._each(self._named_owners(hosts), one))
+        return merged(await self._each(self._named(hosts), one))
 
     async def retry(
         self,
@@ -306,7 +305,7 @@ class JobManager:
         *,
         hosts: Sequence[str] = (),
         failed: bool = False,
-        secrets: Mapping[str, str] | None = None,
+        secrets: Sequence[str] | Mapping[str, str] = (),
     ) -> Result:
         """Start finished jobs again, as new jobs with the same command.
 
@@ -314,14 +313,16 @@ class JobManager:
             jobs: Which.
             hosts: Whose.
             failed: Of those only the ones that did not complete.
-            secrets: Where the values of their secrets are found; the environment when None.
+            secrets: The variables that jobs may get which were given them as secrets: names, whose values are then this
+                process's own, or values by name.  A job that was given others is an error: which variables leave this
+                machine is never for a host to say.
 
         Returns:
             The new jobs.
         """
         from rjob.core.start import retry_at
 
-        values = os.environ if secrets is None else secrets
+        values = secret_values(secrets)
         return await self._change(
             jobs, hosts, lambda owner, found: retry_at(owner, found, failed=failed, secrets=values)
         )
@@ -355,11 +356,11 @@ class JobManager:
         return await self._change(jobs, hosts, lambda owner, found: signal_at(owner, found, "tree", word))
 
     async def _maintain(self, operation: str, hosts: Sequence[str]) -> Result:
-        async def one(owner: Owner) -> Found:
+        async def one(owner: Owner, _: list[Reference]) -> Found:
             await owner.call(operation)
             return Found(owner)
 
-        return self._merged(await self._each(self._named_owners(hosts), one))
+        return merged(await self._each(self._named(hosts), one))
 
     async def _change(
         self,
@@ -372,15 +373,14 @@ class JobManager:
 
         self._refuse_ambiguous(jobs, hosts)
 
-        async def one(ask: tuple[Owner, list[Reference]]) -> Found:
-            owner, references = ask
+        async def one(owner: Owner, references: list[Reference]) -> Found:
             found = await look_up(owner, references)
             if not found.jobs:
                 return found
             done = await work(owner, found.jobs)
             return done._replace(errors=found.errors + done.errors)
 
-        return self._merged(await self._each(self._asks(jobs, hosts), one))
+        return merged(await self._each(self._asks(jobs, hosts), one))
 
     def _refuse_ambiguous(self, jobs: Sequence[str], hosts: Sequence[str]) -> None:
         """The same number is another job on every host."""
@@ -394,66 +394,56 @@ class JobManager:
                 )
 
     async def _find(self, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
-        return self._merged(await self._find_by_owner(jobs, hosts))
+        return merged(await self._find_by_owner(jobs, hosts))
 
     async def _find_by_owner(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[Found]:
         from rjob.core.find import look_up
 
-        async def one(ask: tuple[Owner, list[Reference]]) -> Found:
-            return await look_up(*ask)
+        return await self._each(self._asks(jobs, hosts), look_up)
 
-        return await self._each(self._asks(jobs, hosts), one)
-
-    def _asks(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[tuple[Owner, list[Reference]]]:
-        """Which owner is to be asked for which jobs."""
+    def _asks(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[_Ask]:
+        """Which host is to be asked for which jobs."""
         asks: dict[str, list[Reference]] = {}
         for reference in _parsed(jobs):
             for name in [reference.host] if reference.host else self._hosts(hosts):
                 asks.setdefault(name, []).append(reference)
-        return [(self._owner(name), references) for name, references in asks.items()]
+        return [_Ask(name, references) for name, references in asks.items()]
 
-    async def _each(self, items: Sequence[T], work: Callable[[T], Coroutine[Any, Any, Found]]) -> list[Found]:
-        """Do something for every owner; one that fails is an error, the others go on."""
+    def _named(self, hosts: Sequence[str]) -> list[_Ask]:
+        """The hosts, asked for no job in particular."""
+        return [_Ask(name, []) for name in self._hosts(hosts)]
 
-        async def guarded(item: T) -> Found:
-            return await self._guarded(item[0] if isinstance(item, tuple) else item, work, item)
+    async def _each(self, asks: Sequence[_Ask], work: Work) -> list[Found]:
+        """Do something for every host; one that fails is an error, the others go on."""
+        return await each(asks, lambda ask: self._guarded(ask, work), self._throttle)
 
-        return await each(items, guarded, self._throttle)
-
-    async def _guarded(self, owner: Any, work: Callable[[T], Coroutine[Any, Any, Found]], item: T) -> Found:
-        try:
-            return await work(item)
-        except (UsageError, ConfigError):
-            raise
-        except RjobError as error:
-            error.host = error.host or owner.host
-            return Found(owner, (), (error,))
-
-    @staticmethod
-    def _merged(parts: Sequence[Found]) -> Result:
-        return Result(
-            tuple(job for part in parts for job in part.jobs),
-            tuple(error for part in parts for error in part.errors),
-            sum(part.more for part in parts),
-        )
+    async def _guarded(self, ask: _Ask, work: Work) -> Found:
+        owner = self._owner(ask.host)
+        return await guarded(owner, work(owner, ask.references))
 
     def _hosts(self, hosts: Sequence[str]) -> list[str]:
+        check_words(hosts, "hosts", "gpu")
         asked = list(hosts) or self._config.get("host")
         names = self._config.hosts(asked)
         if not names:
             raise UsageError(f"no host in {' '.join(asked)}", hint="`rjob hosts` shows the hosts and groups")
         return names
 
-    def _named_owners(self, hosts: Sequence[str]) -> list[Owner]:
-        return [self._owner(name) for name in self._hosts(hosts)]
-
     def _owner(self, name: str) -> Owner:
+        """The owner of that name.  One that cannot be had is one that cannot be connected to."""
         if name not in self._owners:
-            target, settings = self._config.target(name)
-            where = str(home()) if name == "." else str(settings.get("home", ""))
-            transport = self._plugins.transport(target.scheme)
-            self._owners[name] = Owner(name, transport(target, settings), settings, where)
+            try:
+                self._owners[name] = self._new_owner(name)
+            except RjobError as error:
+                self._owners[name] = Owner(name, Unusable(error), {}, "")
         return self._owners[name]
+
+    def _new_owner(self, name: str) -> Owner:
+        target, settings = self._config.target(name)
+        where = str(home()) if name == "." else str(settings.get("home", ""))
+        kind = self._plugins.transport(target.scheme)
+        transport = Guard(None, target.scheme).call("beginning", lambda: kind(target, settings))
+        return Owner(name, transport, settings, where)
 
     @property
     def _grace(self) -> float:
@@ -464,7 +454,15 @@ class JobManager:
         return int(self._config.get("throttle"))
 
 
+class _Ask(NamedTuple):
+    """A host as the user named it, and the references that are about its jobs."""
+
+    host: str
+    references: list[Reference]
+
+
 def _parsed(jobs: Sequence[str]) -> list[Reference]:
+    check_words(jobs, "jobs", "17")
     if not jobs:
         return []
     from rjob.references import parse

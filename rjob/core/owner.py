@@ -6,17 +6,19 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rjob.core.link import Guard, Link
 from rjob.core.loop import pause
-from rjob.errors import ConfigError, ConnectFailed, ConnectionLost, ProtocolError, RjobError, TransportError
+from rjob.errors import ConfigError, ConnectFailed, ConnectionLost, OwnerError, ProtocolError, RjobError, TransportError
 from rjob.runner.protocol import Absent, Line, Reply, new_marker, posix_runner, request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from rjob.core.link import Call
     from rjob.models import Job
     from rjob.runner.facts import Facts
     from rjob.runner.protocol import Event
-    from rjob.transports.base import Connection, Process, Transport
+    from rjob.transports.base import Transport
 
 # What may be asked again when a connection broke and nobody knows whether it was done: asking twice is as asking once.
 _REPEATABLE = frozenset(
@@ -26,11 +28,29 @@ _ATTEMPTS = 4
 _PAUSE = 5.0
 _PATIENCE = 300.0
 
+_CONNECT = 15.0
+"""Seconds that a transport takes for connecting where connect_timeout is not set."""
+
+_MORE = 5.0
+"""Seconds more for connecting, so that the transport's own error, which knows more, comes first."""
+
+_LEAST_SILENCE = dict.fromkeys(("wait", "follow"), 20.0) | dict.fromkeys(
+    ("save", "remove", "compact", "rebuild"), 600.0
+)
+"""Seconds of silence that some operations are allowed whatever reply_timeout says.
+
+The first two have nothing to tell but that they live; the others may work on many bytes before they say anything.
+"""
+
+
+class _NoReply(ProtocolError):
+    """A command ended without having begun a reply: whatever ran there, it was not the runner."""
+
 
 class Exchange:
     """One request under way: its events as they come, and a way to say more."""
 
-    def __init__(self, process: Process, marker: str) -> None:
+    def __init__(self, process: Call, marker: str) -> None:
         self._process = process
         self._reply = Reply(marker)
         self._early: list[Event] = []
@@ -55,7 +75,12 @@ class Exchange:
                 yield event
 
     async def _next(self) -> list[Event]:
-        chunk = await self._process.read()
+        try:
+            chunk = await self._process.read()
+        except TransportError as error:
+            # A reply that began shows that the host can be talked to: what is then silent may be the line.
+            error.transient = error.transient and (self._reply.begun or isinstance(error, ConnectionLost))
+            raise
         if chunk is None:
             raise self._broken(await self._process.wait())
         return self._reply.feed(*chunk)
@@ -66,10 +91,10 @@ class Exchange:
 
     def _broken(self, status: int | None) -> RjobError:
         noise = self._reply.said.decode("utf-8", "replace").strip()
-        if status is None or status > 128:
+        if status is None or (status > 128 and self._reply.begun):
             return ConnectionLost("the command on the host was ended before it answered")
         last = noise.splitlines()[-1][:200] if noise else f"exit status {status}"
-        return ProtocolError(
+        return (ProtocolError if self._reply.begun else _NoReply)(
             f"the host did not answer as a runner does: {last}",
             hint="a POSIX sh must be there; see `rjob doctor`",
         )
@@ -121,11 +146,12 @@ class Owner:
         if settings.get("runner", transport.runner) != "posix":
             raise ConfigError("this version of rjob has a runner for POSIX hosts only", host=name)
         self.name = name
-        self._transport = transport
         self._settings = settings
         self._home = home
         self._runner = posix_runner()
-        self._connection: Connection | None = None
+        self._limit = float(settings.get("reply_timeout", 0.0))
+        guard = Guard(self.host, getattr(transport, "scheme", "?"), self._limit)
+        self._link = Link(transport, guard, float(settings.get("connect_timeout", _CONNECT)) + _MORE)
 
     @property
     def local(self) -> bool:
@@ -144,27 +170,24 @@ class Owner:
 
     def transport_notes(self) -> list[str]:
         """What the transport has to say about how it reaches the machine."""
-        return self._transport.notes()
+        return self._link.notes()
 
-    async def connect(self) -> Connection:
-        """The open connection, opened when first asked for."""
+    async def connect(self) -> None:
+        """Open the connection unless it is open."""
         attempts = int(self._settings.get("retries", 0)) + 1
-        while self._connection is None:
+        while not self._link.is_open:
             attempts -= 1
             try:
-                self._connection = await self._transport.connect()
+                await self._link.connect()
             except ConnectFailed as error:
                 # Nothing was asked for yet, so trying again is harmless.
                 if not error.transient or attempts <= 0:
                     raise
                 await pause(0.25)
-        return self._connection
 
     async def close(self) -> None:
         """Let go of the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        await self._link.close()
 
     async def call(self, operation: str, *lines: str | bytes, body: bytes = b"") -> Facts:
         """Perform an operation whose reply is facts.
@@ -178,20 +201,17 @@ class Owner:
             OwnerError: The owner cannot do it.
             TransportError: It could not be reached, or went away and the operation must not be repeated.
         """
-        told = [event.text async for event in self._events(operation, lines, body) if isinstance(event, Line)]
         from rjob.runner.facts import Facts
 
-        return Facts.read(told)
-
-    async def _events(self, operation: str, lines: tuple[str | bytes, ...], body: bytes) -> AsyncIterator[Event]:
-        """The events of a whole reply, asked for again while the connection breaks and asking again is harmless."""
         attempt = 1
         while True:
-            events = []
+            facts = Facts()
             try:
                 async with self.exchange(operation, *lines, body=body) as exchange:
-                    events = [event async for event in exchange.events()]
-                break
+                    async for event in exchange.events():
+                        if isinstance(event, Line):
+                            facts.add(event.text)
+                return facts
             except TransportError as error:
                 # The first connection's failures were repeated when it was made.
                 known = isinstance(error, ConnectionLost) or (attempt > 1 and error.transient)
@@ -199,8 +219,6 @@ class Owner:
                     raise
                 await self.reconnect_after(attempt)
                 attempt += 1
-        for event in events:
-            yield event
 
     async def reconnect_after(self, failures: int) -> None:
         """Drop a broken connection and wait a little, the longer the more often it broke; the next use opens a new one.
@@ -208,10 +226,7 @@ class Owner:
         Args:
             failures: How often in a row it broke.
         """
-        try:
-            await self.close()
-        except TransportError:
-            self._connection = None
+        await self.close()
         await pause(min(_PAUSE, 0.1 * 2**failures))
 
     @asynccontextmanager
@@ -228,10 +243,17 @@ class Owner:
         """
         marker = new_marker()
         data = request(marker, operation, *lines, body=body, home=self._home)
-        opened = await self._ask(marker, data, talk=talk)
-        if opened is None:
-            await self._install()
-            opened = await self._ask(marker, data, talk=talk)
+        silence = self._limit and max(self._limit, _LEAST_SILENCE.get(operation, 0.0))
+        opened = None
+        try:
+            opened = await self._ask(marker, data, silence, talk=talk)
+        except _NoReply as error:
+            # Nothing was done.  A runner that was damaged on the disk may be all that is wrong.
+            await self._install_after(error)
+        else:
+            if opened is None:
+                await self._install()
+        opened = opened or await self._ask(marker, data, silence, talk=talk)
         if opened is None:
             raise ProtocolError("the runner was installed and is not there", hint="does something clear its folder?")
         process, exchange = opened
@@ -240,10 +262,10 @@ class Owner:
         finally:
             await process.close()
 
-    async def _ask(self, marker: str, data: bytes, *, talk: bool) -> tuple[Process, Exchange] | None:
+    async def _ask(self, marker: str, data: bytes, silence: float, *, talk: bool) -> tuple[Call, Exchange] | None:
         """Send a request and wait for the reply to begin; None if there is no runner to give one."""
-        connection = await self.connect()
-        process = await connection.run(self._runner.bootstrap())
+        await self.connect()
+        process = await self._link.run(self._runner.bootstrap(), silence)
         try:
             await process.write(data)
             if not talk:
@@ -262,13 +284,29 @@ class Owner:
 
     async def _install(self) -> None:
         """Put the runner on the host: once for each version of it."""
-        connection = await self.connect()
+        await self.connect()
         marker = new_marker()
-        async with await connection.run(self._runner.installer()) as process:
+        process = await self._link.run(self._runner.installer())
+        try:
             await process.write(self._runner.install_request(marker, self._home))
             await process.write_eof()
             async for _ in Exchange(process, marker).events():
                 pass
+        finally:
+            await process.close()
+
+    async def _install_after(self, error: ProtocolError) -> None:
+        """Put the runner on the host once more, after something else than a runner answered.
+
+        Args:
+            error: What is to be said if nothing there can take a runner either.
+        """
+        try:
+            await self._install()
+        except OwnerError:
+            raise
+        except RjobError:
+            raise error from None
 
 
 class Found(NamedTuple):

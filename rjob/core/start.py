@@ -100,7 +100,7 @@ async def retry_at(owner: Owner, jobs: Sequence[Job], *, failed: bool, secrets: 
         owner: Whose jobs.
         jobs: Which.
         failed: Of those only the ones that did not complete.
-        secrets: Where the values of their secrets are found.
+        secrets: The values of the secrets that the caller gives, by name.
 
     Returns:
         The new jobs; an error for each that is not finished.
@@ -111,7 +111,13 @@ async def retry_at(owner: Owner, jobs: Sequence[Job], *, failed: bool, secrets: 
         if not job.state.finished and not failed
     ]
     chosen = [job for job in jobs if job.state.finished and not (failed and job.state is State.COMPLETED)]
-    launches = [retry_of(job.record, job.instance_id, str(uuid.uuid4()), secrets) for job in chosen]
+    launches = []
+    for job in chosen:
+        try:
+            launches.append(retry_of(job.record, job.instance_id, str(uuid.uuid4()), secrets))
+        except UsageError as error:
+            error.host, error.job = owner.host, job.ref
+            errors.append(error)
     # Secrets are set for a whole request: no job may see another one's.
     apart = any(launch.secrets for launch in launches)
     fresh: list[Job] = []

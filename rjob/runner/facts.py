@@ -1,33 +1,151 @@
-"""What a runner tells of an owner and its jobs, read from the lines of a reply.
+"""The gate for what a host tells of an owner and its jobs: each value gets its type and its bounds here.
 
-A host is not trusted: a line that makes no sense is passed over, a value that makes none counts as not told.
+A host is not trusted.  A line that makes no sense is passed over, a malformed value counts as missing, and a reply that
+tells more than anybody can use is an error.  Whoever reads facts gets values that can be held, compared, printed and
+written as JSON.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from rjob.errors import ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_DIGITS = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_UUID = re.compile(_DIGITS)
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_FILE = re.compile(r"[A-Za-z0-9._-]{1,40}")
+# The others are compiled when they are used: a local verb needs few of them.
+_UUIDS = rf"(?<!\S){_DIGITS}(?!\S)"
+_MACHINE = r"(?!\.)[A-Za-z0-9._-]{1,128}"
+# No number and no address, which resolvers read in more ways than one (0x7f.1).
+_HOST = r"[A-Za-z][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_-]{1,63})*"
+_LOOPBACK = frozenset(("localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback"))
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,199}"
+_TYPE = r"[A-Za-z]{1,40}"
+# A surrogate stands for a byte that is no text only if it is one of 128; others cannot be written anywhere.
+_NO_CHARACTER = "[\ud800-\udc7f\udd00-\udfff]"
+
+_ROOM = 192 * 1024 * 1024
+"""Bytes of memory that the lines of one reply may take, more or less."""
+_OVERHEAD = 64
+_JOBS = 200_000
+_ANSWERS = 100_000
+_ANSWER = 1024 * 1024
+"""Characters of a line of an operation's own answer."""
+_FILES = 32
+_LINES = 64
+"""Lines that are kept of one of a job's small files."""
+_LINE = 4096
+"""Characters that are kept of such a line, unless it holds a record."""
+_WORDS = 16
+_WORD = 64
+_RECORDS = frozenset(("start", "job.json"))
+_NESTED = 100_000
+"""Brackets in a record: parsed, three characters of it can take more than 60 bytes."""
+_INTEGERS = 1 << 63
 
 
 def number(word: str) -> int | None:
-    """The number that a word of a host's is; None if it is none, or one that no file can reach."""
+    """Parse a decimal that a host sent; None if it is malformed or longer than 18 digits."""
     return int(word) if _NUMBER.fullmatch(word) else None
+
+
+def signal_number(word: str) -> int | None:
+    """Parse the number of a signal that a host sent; None if there can be no such signal."""
+    value = number(word)
+    return value if value is not None and 0 < value < 128 else None
+
+
+def instant(text: str | None) -> datetime | None:
+    """Parse a time as runners write it, ``2026-11-23T08:36:56Z``; None for anything else, or for another age."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    # Far from both ends of what a datetime can hold, whatever time zone it is shown in.
+    return moment.astimezone(UTC) if moment.tzinfo and 1970 <= moment.year < 9000 else None
+
+
+def text_of(value: Any) -> str | None:
+    """A string that can be written as UTF-8, where surrogate escapes stand for bytes; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    return value if value.isascii() else re.sub(_NO_CHARACTER, "\ufffd", value)
+
+
+def instance_of(value: Any) -> str | None:
+    """An instance id; None for anything else."""
+    return value if isinstance(value, str) and _UUID.fullmatch(value) else None
+
+
+def secrets_of(record: dict[str, Any]) -> list[str] | None:
+    """The names of the secrets that a job was given; None if the record's list of them is malformed."""
+    names = record.get("secrets", [])
+    sound = isinstance(names, list) and all(isinstance(name, str) and re.fullmatch(_VARIABLE, name) for name in names)
+    return list(dict.fromkeys(names)) if sound else None
 
 
 def _object(lines: list[str] | None) -> dict[str, Any]:
     """The JSON object on a file's first line; an empty one where there is none."""
+    if not lines or lines[0].count("[") + lines[0].count("{") > _NESTED:
+        return {}
     try:
-        value = json.loads(lines[0]) if lines else {}
+        value = json.loads(lines[0], parse_constant=_refuse)
     except (ValueError, RecursionError):
         return {}
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        return {}
+    kept = {text_of(key) or "": _field(key, field) for key, field in value.items()}
+    return {key: field for key, field in kept.items() if field is not None}
+
+
+def _refuse(_: str) -> None:
+    """NaN and Infinity are no JSON, and nothing else reads them."""
+    raise ValueError
+
+
+def _field(key: str, value: Any) -> Any:
+    """A field of a record where it has a form that rjob writes; None otherwise."""
+    if isinstance(value, str):
+        return text_of(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if -_INTEGERS <= value < _INTEGERS else None
+    if isinstance(value, float):
+        return value if abs(value) < _INTEGERS else None
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return [text_of(item) for item in value]
+    # What a job must be given must not be overlooked because it is malformed.
+    return False if key == "secrets" and value is not None else None
+
+
+_TEXTS = ("name", "command", "line", "script", "cwd", "shell", "time", "instance", "event")
+_LISTS = ("argv", "args", "env")
+
+
+def _typed(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without the known fields that have another type than theirs."""
+    for key in _TEXTS:
+        if not isinstance(record.get(key, ""), str):
+            del record[key]
+    for key in _LISTS:
+        if not isinstance(record.get(key, []), list):
+            del record[key]
+    if "type" in record and not (isinstance(record["type"], str) and re.fullmatch(_TYPE, record["type"])):
+        del record["type"]
+    if instance_of(record.get("retry_of")) is None:
+        record.pop("retry_of", None)
+    return record
 
 
 class JobFacts:
@@ -41,6 +159,8 @@ class JobFacts:
         out_bytes: What it has written.
         err_bytes: Likewise.
     """
+
+    __slots__ = ("_files", "_record", "_sized", "alive", "err_bytes", "foreign", "machine", "out_bytes", "uuid")
 
     def __init__(self, uuid: str, machine: str, *, foreign: bool = False) -> None:
         self.uuid = uuid
@@ -61,9 +181,26 @@ class JobFacts:
         elif name == "err":
             self.err_bytes = size
 
-    def add(self, name: str, line: str) -> None:
-        """Take one line of one of its small files."""
-        self._files.setdefault(name, []).append(line)
+    def add(self, name: str, line: str) -> int:
+        """Take one line of one of its small files.
+
+        Args:
+            name: The file's name.
+            line: The line.
+
+        Returns:
+            How many bytes of memory that takes; 0 if the line was passed over.
+        """
+        lines = self._files.get(name)
+        if lines is None:
+            if len(self._files) >= _FILES or not _FILE.fullmatch(name):
+                return 0
+            lines = self._files[name] = []
+        # A record is one line.
+        if len(lines) >= (1 if name in _RECORDS else _LINES):
+            return 0
+        lines.append(line if name in _RECORDS else line[:_LINE])
+        return _size(lines[-1])
 
     @property
     def empty(self) -> bool:
@@ -73,7 +210,7 @@ class JobFacts:
     def words(self, name: str) -> list[str] | None:
         """The words of a file's first line; None if there is no such file."""
         lines = self._files.get(name)
-        return None if lines is None else lines[0].split()
+        return None if lines is None else lines[0].split()[:_WORDS]
 
     def text(self, name: str) -> str | None:
         """A file's text; None if there is no such file."""
@@ -82,13 +219,18 @@ class JobFacts:
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """The start record; None if it cannot be read."""
+        """The start record; None if it cannot be read.
+
+        Its ``id`` is a number that a job may have; known fields have their types; the others are text, numbers, truth
+        values or lists of texts.
+        """
         if self._record is None:
             record = _object(self._files.get("start"))
-            if type(record.get("id")) is int:
+            if _is_id(record.get("id")):
                 # A record that is too long for the registry lies beside it, whole.
                 record.pop("truncated", None)
-                self._record = record | _object(self._files.get("job.json"))
+                whole = record | _object(self._files.get("job.json"))
+                self._record = _typed(whole | {"id": record["id"]})
         return self._record
 
     @property
@@ -98,6 +240,15 @@ class JobFacts:
         if len(words) != 2:
             return 0, 0
         return number(words[0]) or 0, number(words[1]) or 0
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) is int and 0 < value < 10**18
+
+
+def _size(text: str) -> int:
+    """Bytes of memory for a text, more or less."""
+    return (len(text) if text.isascii() else 4 * len(text)) + _OVERHEAD
 
 
 class Facts:
@@ -111,6 +262,7 @@ class Facts:
         jobs: The jobs, by instance id.
         broken: Instance ids in whose place something else lies, with what.
         other: Every other line's words: the operation's own answer.
+        hosts: The host names of the owner and of other machines under the same home, by machine id.
     """
 
     def __init__(self) -> None:
@@ -122,6 +274,7 @@ class Facts:
         self.broken: dict[str, str] = {}
         self.other: list[list[str]] = []
         self.hosts: dict[str, str] = {}
+        self._room = _ROOM
 
     @classmethod
     def read(cls, lines: Iterable[str]) -> Facts:
@@ -132,37 +285,76 @@ class Facts:
         return facts
 
     def add(self, line: str) -> None:
-        """Take one line."""
+        """Take one line.
+
+        Raises:
+            ProtocolError: The lines so far tell more than can be held.
+        """
         first, _, rest = line.partition(" ")
         if "/" in first:
             self._add_file(line)
+        elif first in ("machine", "owner"):
+            self._add_machine(first, rest[:_LINE].split())
+        elif first in ("total", "selected", "alive", "size", "symlink"):
+            self._add_fact(first, rest)
+        elif line and len(line) <= _ANSWER:
+            self._take(_size(line) + _OVERHEAD * line.count(" "))
+            if len(self.other) >= _ANSWERS:
+                raise _too_much()
+            self.other.append([first, *rest.split()])
+
+    def reachable_host(self, machine: str) -> str | None:
+        """The host name of another machine under the same home, where it can name that machine and no other.
+
+        Args:
+            machine: The other machine's id.
+
+        Returns:
+            None if what is recorded is no host name, is one of this machine's, or is recorded for two machines.
+        """
+        name = self.hosts.get(machine, "")
+        low, here = name.lower().rstrip("."), self.host.lower()
+        if (
+            not re.fullmatch(_HOST, name)
+            or len(name) > 253
+            or low.partition(".")[0] in (*_LOOPBACK, here.partition(".")[0])
+        ):
+            return None
+        if low.endswith((".localhost", ".localdomain")):
+            return None
+        return name if sum(other.lower() == name.lower() for other in self.hosts.values()) == 1 else None
+
+    def _add_machine(self, kind: str, words: list[str]) -> None:
+        if not words or not re.fullmatch(_MACHINE, words[0]) or len(self.hosts) >= _ANSWERS:
             return
-        words = rest.split()
-        if first == "machine" and words:
-            self.machine, self.host = words[0], " ".join(words[1:])
-            self.hosts[self.machine] = self.host
-        elif first == "owner" and words:
-            self.hosts[words[0]] = " ".join(words[1:])
-        elif first == "total" and words:
+        name = " ".join(words[1:])[:255]
+        if kind == "machine":
+            self.machine, self.host = words[0], name
+        self._take(_size(name) + _OVERHEAD)
+        self.hosts[words[0]] = name
+
+    def _add_fact(self, kind: str, rest: str) -> None:
+        if kind == "selected":
+            self._take(3 * len(rest) + _OVERHEAD)
+            self.selected.append(re.findall(_UUIDS, rest))
+            return
+        words = rest[:_LINE].split()
+        if kind == "total" and words:
             self.total = number(words[0]) or 0
-        elif first == "selected":
-            self.selected.append([word for word in words if _UUID.fullmatch(word)])
-        elif first == "alive" and words:
+        elif kind == "alive" and words:
             if job := self._job(words[0]):
-                job.alive = words[1:]
-        elif first == "size" and len(words) == 2:
+                job.alive = [word[:_WORD] for word in words[1:_WORDS]]
+        elif kind == "size" and len(words) == 2:
             self._add_size(words[1], number(words[0]) or 0)
-        elif first == "symlink" and words:
+        elif kind == "symlink" and words and _UUID.fullmatch(words[0]) and len(self.broken) < _JOBS:
             self.broken[words[0]] = "a symbolic link"
-        elif line:
-            self.other.append([first, *words])
 
     def _add_file(self, line: str) -> None:
         """``[../../MACHINE/jobs/]UUID/NAME:LINE``, as grep prints it."""
         path, colon, text = line.partition(":")
         *folder, name = path.split("/")
         if colon and folder and (job := self._job("/".join(folder))):
-            job.add(name, text)
+            self._take(job.add(name, text))
 
     def _add_size(self, path: str, size: int) -> None:
         folder, _, name = path.rpartition("/")
@@ -170,10 +362,28 @@ class Facts:
             job.measure(name, size)
 
     def _job(self, path: str) -> JobFacts | None:
+        """The job whose folder that is; None if it is none, or another machine's with an instance id that was told."""
         parts = [part for part in path.split("/") if part not in (".", "..")]
         if not parts or not _UUID.fullmatch(parts[-1]):
             return None
         machine = parts[0] if len(parts) == 3 else self.machine
-        if parts[-1] not in self.jobs:
-            self.jobs[parts[-1]] = JobFacts(parts[-1], machine, foreign=machine != self.machine)
-        return self.jobs[parts[-1]]
+        job = self.jobs.get(parts[-1])
+        if job is None:
+            if len(self.jobs) >= _JOBS:
+                raise _too_much()
+            foreign = machine != self.machine
+            if foreign and not re.fullmatch(_MACHINE, machine):
+                return None
+            job = self.jobs[parts[-1]] = JobFacts(parts[-1], machine, foreign=foreign)
+        return job if job.machine == machine else None
+
+    def _take(self, size: int) -> None:
+        self._room -= size
+        if self._room < 0:
+            raise _too_much()
+
+
+def _too_much() -> ProtocolError:
+    return ProtocolError(
+        "the host tells more than can be held", hint="ask for fewer jobs at a time, as --newest and an id do"
+    )

@@ -111,20 +111,31 @@ def retry_of(record: Mapping[str, Any], old: str, new: str, secrets: Mapping[str
         record: The old job's start record.
         old: Its instance id.
         new: The new one's.
-        secrets: Where to find the values of the secrets that the old job was given.
+        secrets: The values of the secrets that the caller gives, by name.
 
     Raises:
-        UsageError: A secret's value is not there.
+        UsageError: The old job had a secret that is not among them, or its record of them is broken.
     """
     fresh = {key: value for key, value in record.items() if key not in _OWN} | {"retry_of": old}
-    names = [str(name) for name in record.get("secrets") or []]
+    # Not at start-up: to start a job for the first time needs nothing of it.
+    from rjob.runner.facts import secrets_of
+
+    fresh["command"] = fresh.get("command") or ""
+    names = secrets_of(dict(record))
+    if names is None:
+        raise UsageError("the record of the job's secrets is broken", hint="start the job anew, with its --secret")
     missing = [name for name in names if name not in secrets]
     if missing:
         raise UsageError(
-            f"the job was given secrets that are not in the environment now: {', '.join(missing)}",
-            hint="set them and try again",
+            f"the job's record names secrets that were not given: {_some(missing)}",
+            hint="a host keeps that record: give with --secret KEY, one by one, those that you want this job to have",
         )
     return Launch(new, fresh, (), "", tuple((name, secrets[name]) for name in names), old)
+
+
+def _some(names: Sequence[str], most: int = 20) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def command_text(spec: JobSpec) -> str:

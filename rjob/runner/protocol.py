@@ -48,6 +48,8 @@ OPERATIONS = frozenset(
 """What every runner can do."""
 
 _LINE_LIMIT = 16 * 1024 * 1024
+_TEXT_LIMIT = 512 * 1024 * 1024
+"""Bytes of lines in one reply; what follows ``data`` and ``stream`` is not counted."""
 _NOISE_LIMIT = 1024 * 1024
 _NOISE_SHOWN = 2000
 
@@ -192,11 +194,13 @@ class Reply:
     def __init__(self, marker: str) -> None:
         self._marker = marker.encode()
         self._buffer = b""
+        self._at = 0
         self._raw = 0
         self.begun = False
         self.ended = False
         self._noise = b""
         self._unread = 0
+        self._text = 0
 
     def feed(self, stream: str, data: bytes) -> list[Event]:
         """Take bytes of the command's ``out`` or ``err``.
@@ -208,6 +212,8 @@ class Reply:
             OwnerError: The runner says that it cannot do it.
             ProtocolError: This is no reply.
         """
+        if self.ended:
+            return []
         if not self.begun:
             self._unread += len(data)
             if self._unread > _NOISE_LIMIT and self._marker not in self._buffer + data:
@@ -218,10 +224,14 @@ class Reply:
         if stream == "err":
             self._noise = (self._noise + data)[-_NOISE_SHOWN:]
             return []
+        # What was taken is cut off once for all the lines of a piece: cutting at each would copy the rest each time.
         self._buffer += data
         events: list[Event] = []
-        while not self.ended and self._step(events):
-            pass
+        try:
+            while self._step(events):
+                pass
+        finally:
+            self._buffer, self._at = self._buffer[self._at :], 0
         if len(self._buffer) > _LINE_LIMIT:
             raise ProtocolError("the reply has a line without end")
         return events
@@ -233,34 +243,39 @@ class Reply:
 
     def _step(self, events: list[Event]) -> bool:
         """Take one thing from the buffer; say whether there was one."""
+        if self.ended:
+            return False
         if self._raw:
             return self._take_raw(events)
-        if not self.begun:
-            at = self._buffer.find(self._marker)
-            if at < 0:
-                # The marker may have begun to arrive; what is before that is a login shell's.
-                keep = len(self._marker)
-                self._noise = (
-                    (self._noise + self._buffer[:-keep])[-_NOISE_SHOWN:] if len(self._buffer) > keep else self._noise
-                )
-                self._buffer = self._buffer[-keep:]
-                return False
-            self._noise = (self._noise + self._buffer[:at])[-_NOISE_SHOWN:]
-            self._buffer = self._buffer[at:]
-            if b"\n" not in self._buffer:
-                return False
-            self.begun = True
-        line, newline, rest = self._buffer.partition(b"\n")
-        if not newline:
+        if not self.begun and not self._find_begin():
             return False
-        self._buffer = rest
+        end = self._buffer.find(b"\n", self._at)
+        if end < 0:
+            return False
+        line, self._at = self._buffer[self._at : end], end + 1
+        # Empty lines count, too: no host may keep this busy for ever.
+        self._text += len(line) + 32
+        if self._text > _TEXT_LIMIT:
+            raise ProtocolError("the reply does not end", hint="ask for fewer jobs at a time, as --newest does")
         self._take_line(os.fsdecode(line), events)
         return True
 
+    def _find_begin(self) -> bool:
+        """Look for the marker's line; what stands before it is a login shell's."""
+        at = self._buffer.find(self._marker)
+        if at < 0:
+            # It may have begun to arrive.
+            at = max(0, len(self._buffer) - len(self._marker))
+        self._noise = (self._noise + self._buffer[:at])[-_NOISE_SHOWN:]
+        self._buffer = self._buffer[at:]
+        self.begun = self._buffer.startswith(self._marker) and b"\n" in self._buffer
+        return self.begun
+
     def _take_raw(self, events: list[Event]) -> bool:
-        part, self._buffer = self._buffer[: self._raw], self._buffer[self._raw :]
+        part = self._buffer[self._at : self._at + self._raw]
         if not part:
             return False
+        self._at += len(part)
         self._raw -= len(part)
         events.append(Bytes(part))
         return True
@@ -332,6 +347,8 @@ _SAYINGS = {
 
 def owner_error(text: str) -> OwnerError:
     """The error that a runner's ``error CODE TEXT`` line means."""
-    code, _, detail = text.partition(" ")
+    code, _, detail = text[:_NOISE_SHOWN].partition(" ")
     message, hint = _SAYINGS.get(code, ("{}", None))
-    return OwnerError(message.format(detail or code), reason=code, hint=hint)
+    # The word is for programs: what is none is not handed on.
+    reason = code if re.fullmatch("[a-z][a-z-]{0,40}", code) else "owner"
+    return OwnerError(message.format(detail or code), reason=reason, hint=hint)

@@ -6,11 +6,11 @@ A pure function of :class:`rjob.runner.facts.JobFacts`; docs/explanation/states.
 from __future__ import annotations
 
 import signal as signals
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.models import State
 from rjob.runner.facts import number
+from rjob.runner.facts import signal_number as told_signal
 
 if TYPE_CHECKING:
     from rjob.runner.facts import JobFacts
@@ -119,7 +119,7 @@ def _finished(facts: JobFacts, record: list[str]) -> Verdict:
         return Verdict(State.LOST, LOST[word])
     status = number(word)
     stop, expired = facts.words("stop"), facts.words("expired")
-    sent = number(seen)
+    sent = told_signal(seen)
     if sent is None:
         sent = _sent_signal(facts, status)
     if sent is not None:
@@ -141,7 +141,8 @@ def _finished(facts: JobFacts, record: list[str]) -> Verdict:
 
 
 def _marked(words: list[str]) -> int | None:
-    return signal_number(words[0]) if words else None
+    sent = signal_number(words[0]) if words else None
+    return None if sent is None else told_signal(str(sent))
 
 
 def _sent_signal(facts: JobFacts, status: int | None) -> int | None:
@@ -171,14 +172,3 @@ def _why(facts: JobFacts, status: int) -> str:
     if 128 < status <= 192:
         return f"exit status {status} (128 + {signal_name(status - 128)}, perhaps)"
     return f"exit status {status}"
-
-
-def instant(text: str | None) -> datetime | None:
-    """A time as runners write it (``2026-11-23T08:36:56Z``); None for anything else."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else None

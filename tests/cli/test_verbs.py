@@ -51,7 +51,7 @@ NOT_FOUND = JobNotFound("no job 99", job="99", hint="look")
             (),
             {"hosts": [], "older_than": 172800.0, "keep": 5, "dry_run": True},
         ),
-        (("retry", "1", "--failed"), "retry", (["1"],), {"hosts": [], "failed": True}),
+        (("retry", "1", "--failed"), "retry", (["1"],), {"hosts": [], "failed": True, "secrets": []}),
         (("registry", "rebuild", "-H", "gpu"), "rebuild", (), {"hosts": ["gpu"]}),
         (("registry", "compact"), "compact", (), {"hosts": []}),
     ],

@@ -76,11 +76,7 @@ def test_nothing_is_counted_where_nothing_can_be_written(rjob: World, big: str) 
 
 
 def test_a_reader_that_goes_leaves_a_whole_line(rjob: World, big: str) -> None:
-<<<<<<< HEAD
-    taken: list[bytes] = []
-=======
     taken: list[int] = []
->>>>>>> w-receive
     for count in (1, 2, 3):
         end, begin = os.pipe()
         reader = subprocess.Popen(["head", f"-n{count}"], stdin=end, stdout=subprocess.PIPE)

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from rjob.models import State
-from rjob.runner.facts import JobFacts
-from rjob.runner.states import LOST, Verdict, derive, instant, signal_name, signal_number
+from rjob.runner.facts import JobFacts, instant
+from rjob.runner.states import LOST, Verdict, derive, signal_name, signal_number
 
 UUID = "11111111-2222-3333-4444-555555555555"
 AT = "2026-01-01T00:00:00Z"

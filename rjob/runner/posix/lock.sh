@@ -15,6 +15,7 @@ rj_lock() {
 			# Reading a link costs a process: not in every round.
 			rj_break
 		else
+			rj_beat "$rj_waits"
 			# Not in step with the others who wait.
 			rj_nap "0.0$((2 + (rj_waits < 7 ? rj_waits : 7) - ($$ + rj_waits) % 3))"
 		fi

@@ -27,6 +27,9 @@ rj_fail() { # CODE TEXT: the reply is an error, and nothing follows
 	exit 1
 }
 
+# In a loop that may last: every tenth round of rj_round, tell the client of this request that the runner lives.
+rj_beat() { [ $(($1 % 10)) -ne 9 ] || [ -z "${rj_op-}" ] || printf '%s beat\n' "$rj_marker"; }
+
 rj_read_now() { rj_now=$(date -u +%Y-%m-%dT%H:%M:%SZ); }
 
 # Find the machine's own id, never its name, and the owner's folder: rj_machine, rj_owner.

@@ -132,6 +132,7 @@ rj_take_or_scan() {
 rj_finish() {
 	rj_read_identity "$1"
 	while rj_scan_again "$1" && [ "$rj_round" -lt "$2" ]; do
+		rj_beat "$rj_round"
 		if [ "$rj_round" -lt 1 ]; then rj_nap 0.02; else rj_nap 0.1; fi
 		rj_round=$((rj_round + 1))
 	done

@@ -137,7 +137,7 @@ rj_op_wait() {
 		[ "$rj_pending" ] && [ "$rj_round" -lt "$rj_life" ] || break
 		if [ "$rj_round" -lt 1 ]; then rj_nap 0.03; else rj_nap 0.1; fi
 		rj_round=$((rj_round + 1))
-		[ $((rj_round % 10)) -ne 0 ] || printf '%s beat\n' "$rj_marker"
+		rj_beat "$rj_round"
 	done
 	rj_kill_children
 	rj_there=''

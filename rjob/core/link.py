@@ -1,0 +1,262 @@
+"""The guarded way to a machine: each step of a transport has a time limit, and whatever it raises is an RjobError."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rjob.core.loop import Overdue, cancelled, within
+from rjob.errors import PluginError, RjobError, TimedOut
+from rjob.plugins import reason
+from rjob.transports.base import Connection, Process, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from rjob.transports.base import Chunk
+
+T = TypeVar("T")
+
+_PIECE = 1 << 18
+"""Bytes of a request that are written within one time limit."""
+
+_GOODBYE = 10.0
+"""The most seconds that letting go of a command or a connection may take."""
+
+_PROMPT = 600.0
+"""The least seconds for connecting where somebody may be asked for a passphrase."""
+
+
+class Guard:
+    """Runs single steps of one transport.
+
+    Args:
+        host: The host for messages; None for this machine.
+        scheme: The transport's scheme.
+        limit: Seconds that a step may take; 0 for no limit.
+    """
+
+    def __init__(self, host: str | None, scheme: str, limit: float = 0.0) -> None:
+        self.host = host
+        self.scheme = scheme
+        self.limit = limit
+
+    def call(self, step: str, work: Callable[[], T]) -> T:
+        """Call a function of the transport.
+
+        Args:
+            step: What it does, for messages: ``connecting``.
+            work: The function.
+
+        Raises:
+            RjobError: It failed.
+        """
+        try:
+            return work()
+        except BaseException as error:
+            raise self.error(step, error) from error
+
+    async def wait(self, step: str, work: Callable[[], Awaitable[T]], limit: float | None = None) -> T:
+        """Call a coroutine function of the transport, and wait for it.
+
+        Args:
+            step: See :meth:`call`.
+            work: The function.
+            limit: Seconds; the guard's own when None, 0 for no limit.
+
+        Raises:
+            TimedOut: It took too long.
+            RjobError: It failed.
+        """
+        seconds = self.limit if limit is None else limit
+        try:
+            return await within(seconds, work())
+        except Overdue:
+            raise TimedOut(
+                f"no sign of life for {seconds:g} s while {step}",
+                hint="is it overloaded, or does its home directory hang?  reply_timeout gives it longer",
+                host=self.host,
+            ) from None
+        except BaseException as error:
+            raise self.error(step, error) from error
+
+    async def let_go(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Close something; what goes wrong then is nobody's loss.
+
+        Args:
+            close: The coroutine function that does it.
+        """
+        try:
+            await within(min(self.limit or _GOODBYE, _GOODBYE), close())
+        except Overdue:
+            pass
+        except BaseException as error:
+            if _is_ours(error):
+                raise
+
+    def error(self, step: str, error: BaseException) -> BaseException:
+        """The error to raise for what a transport raised.
+
+        Args:
+            step: See :meth:`call`.
+            error: What it raised.
+
+        Returns:
+            The error itself where it is an RjobError of the right form, or the end of this program or task; else a
+            PluginError that names the transport.
+        """
+        if _is_ours(error) or (isinstance(error, RjobError) and _is_sound(error)):
+            return error
+        return self.fault(step, reason(error))
+
+    def fault(self, step: str, why: str) -> PluginError:
+        """The error that says that a transport does not do what a transport has to.
+
+        Args:
+            step: See :meth:`call`.
+            why: What it did instead.
+        """
+        return PluginError(
+            f"the transport {self.scheme}: failed while {step}: {why}",
+            hint="`rjob plugins` shows where it comes from; with RJOB_DEBUG=1 rjob shows the traceback",
+            host=self.host,
+        )
+
+
+class Unusable(Transport):
+    """Stands for a transport that cannot be had; to connect tells why.
+
+    Args:
+        error: Why.
+    """
+
+    def __init__(self, error: RjobError) -> None:
+        self._error = error
+
+    async def connect(self) -> Connection:
+        """Raise the error."""
+        raise self._error
+
+
+class Call:
+    """One command at work on the machine; see :class:`rjob.transports.base.Process`.
+
+    Args:
+        process: The transport's process.
+        guard: Runs the transport's steps.
+        silence: Seconds that may pass without a byte from the command; 0 for no limit.
+    """
+
+    def __init__(self, process: Process, guard: Guard, silence: float) -> None:
+        self._process = process
+        self._guard = guard
+        self._silence = silence
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes to the command's standard input, piece by piece: each has the whole time limit."""
+        for start in range(0, len(data), _PIECE):
+            piece = data[start : start + _PIECE]
+            await self._guard.wait("sending the request", partial(self._process.write, piece))
+
+    async def write_eof(self) -> None:
+        """End the command's standard input."""
+        await self._guard.wait("sending the request", self._process.write_eof)
+
+    async def read(self) -> Chunk | None:
+        """Wait for bytes of either stream; None after the end of both."""
+        step = "waiting for the reply"
+        chunk = await self._guard.wait(step, self._process.read, self._silence)
+        if chunk is not None and not _is_chunk(chunk):
+            raise self._guard.fault(step, "what it read is neither bytes of a stream nor the end")
+        return chunk
+
+    async def wait(self) -> int | None:
+        """Wait for the exit status; None if the other side does not tell."""
+        status = await self._guard.wait("waiting for the exit status", self._process.wait)
+        return status if type(status) is int else None
+
+    async def close(self) -> None:
+        """Let go of the command."""
+        await self._guard.let_go(self._process.close)
+
+
+class Link:
+    """A machine as one transport reaches it: at most one open connection.
+
+    Args:
+        transport: The transport.
+        guard: Runs the transport's steps.
+        patience: The least seconds that connecting may take; the transport has a time limit of its own for that.
+    """
+
+    def __init__(self, transport: Transport, guard: Guard, patience: float = 0.0) -> None:
+        self._transport = transport
+        self._guard = guard
+        self._patience = patience
+        self._connection: Connection | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
+    async def connect(self) -> Connection:
+        """Open the connection where there is none."""
+        if self._connection is None:
+            limit = self._guard.limit and max(self._guard.limit, self._patience)
+            if limit and sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty():
+                limit = max(limit, _PROMPT)
+            connection = await self._guard.wait("connecting", self._transport.connect, limit)
+            if not isinstance(connection, Connection):
+                raise self._guard.fault("connecting", "it brings no Connection")
+            self._connection = connection
+        return self._connection
+
+    async def run(self, argv: Sequence[str], silence: float | None = None) -> Call:
+        """Start a command.
+
+        Args:
+            argv: Its words.
+            silence: Seconds that may pass without a byte from it; the guard's limit when None, 0 for no limit.
+        """
+        connection = await self.connect()
+        process = await self._guard.wait("starting a command", partial(connection.run, argv))
+        if not isinstance(process, Process):
+            raise self._guard.fault("starting a command", "it brings no Process")
+        return Call(process, self._guard, self._guard.limit if silence is None else silence)
+
+    def notes(self) -> list[str]:
+        """What the transport has to say about how it reaches the machine."""
+        step = "telling how it reaches the machine"
+        notes: Any = self._guard.call(step, self._transport.notes)
+        if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+            raise self._guard.fault(step, "its notes are not a list of lines")
+        return list(notes)
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._guard.let_go(connection.close)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether this program or task is being ended, which is no fault of a transport's."""
+    return isinstance(error, KeyboardInterrupt | GeneratorExit) or cancelled(error)
+
+
+def _is_sound(error: RjobError) -> bool:
+    """Whether an error that a plugin made can be shown."""
+    texts: tuple[Any, ...] = (error.message, error.hint or "", error.host or "", error.job or "")
+    return all(isinstance(text, str) for text in texts)
+
+
+def _is_chunk(chunk: Any) -> bool:
+    return (
+        isinstance(chunk, tuple)
+        and len(chunk) == 2
+        and chunk[0] in ("out", "err")
+        and isinstance(chunk[1], bytes | bytearray)
+        and len(chunk[1]) > 0
+    )

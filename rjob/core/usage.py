@@ -1,0 +1,80 @@
+"""What callers of the job manager give it, checked before any host hears of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from rjob.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rjob.models import JobSpec
+
+
+def check_words(words: Sequence[str], what: str, example: str) -> None:
+    """Make sure that a list of words is one: a string in its place would be taken letter by letter.
+
+    Args:
+        words: What was given.
+        what: The argument's name.
+        example: A word, for the hint.
+
+    Raises:
+        UsageError: It is no list of strings.
+    """
+    if isinstance(words, str | bytes) or not all(isinstance(word, str) for word in words):
+        raise UsageError(f"{what} is not a list of strings: {_shown(words)}", hint=f'write {what}=["{example}"]')
+
+
+def check_spec(spec: JobSpec) -> None:
+    """Make sure that a job specification can be carried out, wherever that will be.
+
+    Args:
+        spec: What to run.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    from rjob.runner.launch import launch_of
+
+    check_words(spec.argv, "argv", "make")
+    for name in ("env", "secrets"):
+        pairs = getattr(spec, name)
+        if isinstance(pairs, str | bytes) or not all(_is_pair(pair) for pair in pairs):
+            # Not shown: there may be a secret.
+            raise UsageError(f"{name} is not a list of pairs of strings", hint=f'write {name}=[("KEY", "value")]')
+    if spec.name is not None:
+        from rjob.references import check_name
+
+        check_name(spec.name)
+    launch_of(spec, "")
+
+
+def secret_values(secrets: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """The values of secrets that a caller named.
+
+    Args:
+        secrets: Names of variables of this process, or values by name.
+
+    Raises:
+        UsageError: It is neither, or a variable is not set.
+    """
+    if isinstance(secrets, str | bytes):
+        raise UsageError("secrets is not a list of strings", hint='write secrets=["KEY"]')
+    if hasattr(secrets, "keys"):
+        return dict(secrets)
+    check_words(secrets, "secrets", "KEY")
+    for name in secrets:
+        if name not in os.environ:
+            raise UsageError(f"{name} is not set in this environment")
+    return {name: os.environ[name] for name in secrets}
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:80]

@@ -1,0 +1,419 @@
+"""The gate: whatever bytes a host sends, what comes through can be held, compared, printed and written as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rjob.cli.envelope import envelope
+from rjob.cli.status import of_result
+from rjob.cli.table import jobs_table
+from rjob.cli.text import legible, visible
+from rjob.core.jobs import view
+from rjob.core.options import Query
+from rjob.errors import OwnerError, ProtocolError, UsageError
+from rjob.models import Job, Result
+from rjob.runner import facts as gate
+from rjob.runner.facts import Facts, JobFacts, instant, number, secrets_of, signal_number, text_of
+from rjob.runner.launch import Launch, retry_of, start_request
+from rjob.runner.protocol import Line, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MARKER = "0123456789abcdef" * 2
+A = "11111111-2222-3333-4444-555555555555"
+B = "aaaaaaaa-2222-3333-4444-555555555555"
+
+REAL = f"""machine m1 host-1
+total 2
+owner m2 host-2
+selected {A}
+alive {A} S S 2 same
+./{A}/start:{{"v":1,"event":"start","id":7,"instance":"{A}","time":"2026-11-23T08:36:56Z","type":"BackgroundJob",\
+"command":"make","name":"build","argv":["make","-n"],"secrets":["TOKEN"],"retry_of":"{B}","time_limit":1.5,"login":true}}
+./{A}/job.json:{{"v":1,"argv":["make"],"command":"make"}}
+./{A}/identity:12 34 boot m1 2026-11-23T08:36:56Z token
+./{A}/main:13 35
+./{A}/stop:TERM 2026-11-23T08:36:58Z
+./{A}/expired:TERM 2026-11-23T08:36:58Z
+./{A}/signals:USR1
+./{A}/error:cannot start
+./{A}/received:3 4
+./{A}/exit:1 143 15 2026-11-23T08:36:59Z
+../../m2/jobs/{B}/start:{{"id":3,"command":"x"}}
+size 10 ./{A}/out
+size 20 ./{A}/err
+symlink {B}
+job {A} 7
+started {A}
+data out 0 5
+""".encode()
+
+SPICE: list[bytes] = [
+    b"\xff\xfe",
+    "²".encode(),
+    "٣".encode(),
+    b"\\ud800",
+    b"\\udcff",
+    b'"\\ud83d"',
+    b"9" * 30,
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b"-Infinity",
+    b"true",
+    b"null",
+    b"[" * 2000,
+    b'{"a":' * 2000,
+    b"0001-01-01T00:00:00+23:59",
+    b"9999-12-31T23:59:59-23:59",
+    b"2026-11-23T08:36:56.5+00:00:01",
+    b"\0",
+    b"\x1b[2J",
+    "\u202e".encode(),
+    b"..",
+    b"/",
+    b":",
+    b"@",
+    b" ",
+    b"\r",
+    b"\n",
+    A.encode(),
+    B.encode(),
+    MARKER.encode() + b" beat\n",
+]
+
+
+@st.composite
+def replies(draw: st.DrawFn) -> bytes:
+    """A real reply to which some things were done."""
+    data = bytearray(REAL)
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, len(data)))
+        length = draw(st.integers(0, 12))
+        data[at : at + length] = draw(st.sampled_from(SPICE) | st.binary(max_size=6))
+    return bytes(data)
+
+
+def through(data: bytes, pieces: int = 7) -> Facts:
+    """What comes through the whole of the reading side."""
+    reply = Reply(MARKER)
+    facts = Facts()
+    whole = f"{MARKER} begin\n".encode() + data + f"\n{MARKER} end\n".encode()
+    size = max(1, len(whole) // pieces)
+    for start in range(0, len(whole), size):
+        for event in reply.feed("out", whole[start : start + size]):
+            if isinstance(event, Line):
+                facts.add(event.text)
+    return facts
+
+
+def use(facts: Facts) -> None:
+    """Do with facts what verbs do."""
+    jobs = []
+    for host in ("gpu", None):
+        for told in facts.jobs.values():
+            if told.record is not None:
+                job, _ = view(facts, told, host)
+                check(job, host)
+                jobs.append(job)
+                retry(job)
+    result = Result(tuple(jobs))
+    text = json.dumps(envelope(result), ensure_ascii=False, allow_nan=False)
+    text.encode()
+    assert json.loads(text)["schema"] == 1
+    for wide in (False, True):
+        jobs_table(jobs, wide=wide, limit=80).encode()
+    for job in jobs:
+        for first in (False, True):
+            assert 0 <= of_result(Result((job,)), first=first) <= 255
+        assert Query(name="*").admits(job)
+    visible(" ".join(word for words in facts.other for word in words)).encode()
+    visible(facts.host + facts.machine).encode()
+
+
+def check(job: Job, host: str | None) -> None:
+    assert type(job.id) is int
+    assert 0 < job.id < 10**18
+    assert job.signal is None or 0 < job.signal < 128
+    assert all(0 <= size < 10**18 for size in (job.out_bytes, job.err_bytes, job.out_received, job.err_received))
+    assert gate.instance_of(job.instance_id)
+    assert job.argv is None or all(isinstance(word, str) for word in job.argv)
+    selector, _, at = job.ref.partition("@")
+    if host is None:
+        # Only a name that can be no other machine's; see test_references_of_other_machines.
+        assert at == (job.host or "")
+    else:
+        assert at == host
+    assert selector in (str(job.id), job.instance_id)
+
+
+def retry(job: Job) -> None:
+    try:
+        launch: Launch = retry_of(job.record, job.instance_id, B, {"TOKEN": "x"})
+    except UsageError:
+        return
+    assert {name for name, _ in launch.secrets} <= {"TOKEN"}
+    lines, _ = start_request([launch])
+    assert not any(b"\n" in line for line in lines)
+
+
+@settings(deadline=None, max_examples=300)
+@given(replies())
+@example(REAL)
+@example(REAL.replace(b'"name":"build"', b'"name":"\\ud800"'))
+@example(REAL.replace(b'"make"', b'"\\ud800 \\udcff \\ud83d\\ude00"'))
+@example(REAL.replace(b'"id":7', b'"id":-7'))
+@example(REAL.replace(b'"id":7', b'"id":true'))
+@example(REAL.replace(b'"id":7', b'"id":' + b"7" * 40))
+@example(REAL.replace(b'"id":7', b'"id":7.0'))
+@example(REAL.replace(b'["TOKEN"]', b'"TOKEN"'))
+@example(REAL.replace(b'["TOKEN"]', b'[["TOKEN"], 5]'))
+@example(REAL.replace(b"1.5", b"1e400"))
+@example(REAL.replace(b"1.5", b"NaN"))
+@example(REAL.replace(b"143 15", b"999999999999999999 999999999999999999"))
+@example(REAL.replace(b"143 15", "² ²".encode()))
+@example(REAL.replace(b"TERM", b"999999999999999999"))
+@example(REAL.replace(b"2026-11-23T08:36:56Z", b"0001-01-01T00:00:00+23:59"))
+@example(REAL.replace(b"2026-11-23T08:36:59Z", b"9999-12-31T23:59:59-23:59"))
+def test_a_mutated_reply(data: bytes) -> None:
+    try:
+        facts = through(data)
+    except (ProtocolError, OwnerError):
+        return
+    use(facts)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=400), st.integers(1, 60))
+def test_any_bytes(data: bytes, pieces: int) -> None:
+    try:
+        facts = through(data, pieces)
+    except (ProtocolError, OwnerError):
+        return
+    use(facts)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+fields = st.sampled_from(
+    ["id", "name", "command", "argv", "args", "line", "time", "type", "retry_of", "secrets", "env", "cwd", "login", "x"]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(fields, json_values, max_size=8), st.dictionaries(fields, json_values, max_size=4))
+def test_any_record(start: dict[str, Any], beside: dict[str, Any]) -> None:
+    start.setdefault("id", 7)
+    lines = ["machine m h", f"./{A}/start:{json.dumps(start)}", f"./{A}/job.json:{json.dumps(beside)}"]
+    use(Facts.read(lines))
+
+
+def test_what_rjob_writes_comes_through_unchanged() -> None:
+    record = {
+        "id": 7,
+        "name": "é 😀",
+        "argv": ["a", "\udcff", ""],
+        "args": [],
+        "time_limit": 0.5,
+        "login": True,
+        "stdin_bytes": 12,
+        "env": ["A"],
+        "secrets": ["B"],
+        "of_a_later_version": ["x"],
+        "another": "y",
+    }
+    job = JobFacts(A, "m")
+    job.add("start", json.dumps(record))
+    assert job.record == record
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (None, []),
+        (["A", "B_1", "A"], ["A", "B_1"]),
+        ("A", None),
+        (5, None),
+        ({"A": 1}, None),
+        (["A", 5], None),
+        (["A=B"], None),
+        (["É"], None),
+        (["A\n"], None),
+        (["A" * 201], None),
+        ([""], None),
+        (False, None),
+    ],
+)
+def test_names_of_secrets(names: object, found: list[str] | None) -> None:
+    job = JobFacts(A, "m")
+    job.add("start", json.dumps({"id": 1} | ({} if names is None else {"secrets": names})))
+    assert job.record is not None
+    assert secrets_of(job.record) == found
+
+
+def test_words_of_hosts() -> None:
+    assert [number(word) for word in ("0", "007", "-1", "+1", "²", "٣", "1_0", "9" * 18, "9" * 19, "")] == [
+        0, 7, None, None, None, None, None, 10**18 - 1, None, None,
+    ]  # fmt: skip
+    assert [signal_number(word) for word in ("0", "1", "127", "128", "999999999999999999")] == [
+        None,
+        1,
+        127,
+        None,
+        None,
+    ]
+    assert text_of("a\ud800\udc00b\udcff") == "a\ufffd\ufffdb\udcff"
+    assert instant("2026-11-23T08:36:56Z") is not None
+    for text in ("", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-11-23", "2026-11-23T08:36:56"):
+        assert instant(text) is None
+    for text in ("\ud800", "a\udfff", "\udc80", "\ud83d\ude00"):
+        legible(text).encode()
+        visible(text).encode()
+
+
+NAMES = {
+    "login2": "login2",
+    "node-7.cluster.example.org": "node-7.cluster.example.org",
+    **dict.fromkeys(
+        [
+            "",
+            ".",
+            "..",
+            "@",
+            "a@b",
+            "-oProxyCommand=x",
+            "localhost",
+            "LOCALHOST",
+            "localhost.localdomain",
+            "x.localhost",
+            "ip6-localhost",
+            "host-1",
+            "HOST-1",
+            "host-1.example.org",
+            "127.0.0.1",
+            "0x7f.1",
+            "::1",
+            "a b",
+            "a\x1b[2J",
+            "a:22",
+            "a/b",
+            "@web",
+            "web[1-3]",
+            "a,b",
+            "é",
+            "x" * 64,
+            "a." * 140 + "b",
+            "7",
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_references_of_other_machines(name: str) -> None:
+    lines = ["machine m1 host-1", f"owner m2 {name}", f'../../m2/jobs/{A}/start:{{"id":3}}']
+    facts = Facts.read(lines)
+    here, _ = view(facts, facts.jobs[A], None)
+    assert here.ref == (f"3@{NAMES[name]}" if NAMES[name] else A)
+    there, _ = view(facts, facts.jobs[A], "gpu")
+    assert there.ref == f"{A}@gpu"
+    assert (there.foreign, there.host) == (True, "gpu")
+
+
+def test_one_name_of_two_machines_is_none() -> None:
+    lines = ["machine m1 host-1", "owner m2 app", "owner m3 APP", f'../../m2/jobs/{A}/start:{{"id":3}}']
+    facts = Facts.read(lines)
+    assert view(facts, facts.jobs[A], None)[0].ref == A
+
+
+def test_one_instance_id_of_two_machines_is_the_owners() -> None:
+    lines = [
+        "machine m1 host-1",
+        f'./{A}/start:{{"id":1,"command":"mine"}}',
+        f'../../m2/jobs/{A}/start:{{"id":9,"command":"theirs"}}',
+        f"size 9 ../../m2/jobs/{A}/out",
+        f"size 5 ./{A}/out",
+    ]
+    facts = Facts.read(lines)
+    job, _ = view(facts, facts.jobs[A], None)
+    assert (job.ref, job.command, job.out_bytes, job.foreign) == ("1", "mine", 5, False)
+
+
+# ------------------------------------------------------------------------------------------------------------ how much
+
+
+def flood(line: str, *, numbered: bool = False) -> Iterable[str]:
+    for count in range(100_000_000):
+        yield line.replace("N", f"{count:08x}") if numbered else line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x",
+        "x " * 300_000,
+        "job N 1",
+        "N-2222-3333-4444-555555555555/start:{}",
+        "N-2222-3333-4444-555555555555/error:" + "y" * 100_000,
+        f"{A}/job.json:" + "z" * 10_000_000,
+        f"selected {A} " + "aa " * 100_000,
+        "owner N x",
+    ],
+    ids=lambda line: line[:20],
+)
+def test_a_reply_without_end_is_an_error_or_costs_nothing(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_ROOM", "_JOBS", "_ANSWERS"):
+        monkeypatch.setattr(gate, name, getattr(gate, name) // 20)
+    facts = Facts()
+    tracemalloc.start()
+    try:
+        for count, text in enumerate(flood(line, numbered="N" in line)):
+            facts.add(text)
+            if count * len(text) > 400_000_000 or count > 300_000:
+                break
+    except ProtocolError:
+        pass
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 60 * 1024 * 1024
+
+
+@pytest.mark.parametrize("line", [b"\n", b"x\n", b"beat\n", MARKER.encode() + b" beat\n"])
+def test_lines_without_end_are_an_error(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rjob.runner.protocol._TEXT_LIMIT", 4_000_000)
+    reply = Reply(MARKER)
+    reply.feed("out", f"{MARKER} begin\n".encode())
+    piece = line * (65536 // len(line))
+
+    def talk() -> None:
+        for _ in range(10_000):
+            reply.feed("out", piece)
+
+    with pytest.raises(ProtocolError, match="does not end"):
+        talk()
+
+
+def test_many_short_lines_are_read_in_time_that_grows_with_them_alone() -> None:
+    reply = Reply(MARKER)
+    reply.feed("out", f"{MARKER} begin\n".encode())
+    assert len(reply.feed("out", b"a\n" * 2_000_000)) == 2_000_000
+
+
+def test_a_record_of_brackets_is_none() -> None:
+    job = JobFacts(A, "m")
+    job.add("start", '{"id":1,"argv":[' + "[]," * 5_000_000 + "[]]}")
+    before = sys.getrecursionlimit()
+    assert job.record is None
+    assert sys.getrecursionlimit() == before
