@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rjob import nodesets
-from rjob.errors import ConfigError, UsageError
+from rjob.errors import ConfigError, UsageError, without_password
 from rjob.settings import HOST, KEYS, check, dotted, from_text, suggest, wrong
 from rjob.transports.base import Target
 
@@ -127,10 +127,10 @@ class Config:
         if name == ".":
             return Target(".", "local"), self._settings(".")
         if name not in self._hosts and _is_url(name):
-            return _checked(Target.parse(name)), self._settings(name)
+            return Target.parse(name), self._settings(name)
         user, host, port = (None, name, None) if name in self._hosts else _split_host(name)
         settings = self._settings(host)
-        return _checked(self._named(name, host, user, port, settings)), settings
+        return self._named(name, host, user, port, settings).check(), settings
 
     def explain(self) -> list[Setting]:
         """Every setting in force and where it comes from, for ``rjob config``."""
@@ -138,7 +138,7 @@ class Config:
         for host, table in self._hosts.items():
             settings += [Setting(dotted("hosts", host, key), value, "file") for key, value in table.items()]
         settings += [Setting(dotted("groups", group), members, "file") for group, members in self._groups.items()]
-        return settings
+        return [setting._replace(value=_shown(setting.value)) for setting in settings]
 
     def _setting(self, name: str) -> Setting:
         key = dotted("defaults", name)
@@ -250,12 +250,11 @@ def _split_host(name: str) -> tuple[str | None, str, int | None]:
     return match["user"], match["name"] or match["six"], port
 
 
-def _checked(target: Target) -> Target:
-    """Refuse what a program that is called with the host's name would take for an option."""
-    for word in (target.host, target.user):
-        if word is not None and (word.startswith("-") or not word.isprintable()):
-            raise UsageError(f"not a host: {target.name!r}", hint="neither host nor user may begin with -")
-    return target
+def _shown(value: Any) -> Any:
+    """A setting's value as it may be printed: without the passwords that somebody put into URLs."""
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return without_password(value) if isinstance(value, str) else value
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:

@@ -195,6 +195,8 @@ class _Checker:
         values = {name: self.value(known[name], value, where) for name, value in table.items()}
         if kind == "defaults" and ":" in values.get("transport", ""):
             raise self.error("transport: a URL is for one host, here stands a scheme", where)
+        if re.search("://[^/@]*:[^/]*@", values.get("transport", "")):
+            raise self.error("transport: no password belongs in this file", where, hint="use keys or an agent")
         return values
 
     def value(self, key: Key, value: Any, where: str) -> Any:

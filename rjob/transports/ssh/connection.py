@@ -137,9 +137,9 @@ async def _log_in(host: HostSettings, chain: _Chain) -> asyncssh.SSHClientConnec
             elif proxy:
                 options["sock"] = await chain.call_proxy(host, proxy)
             return await asyncssh.connect(**options)
-    except asyncssh.HostKeyNotVerifiable as error:
-        raise keys.reject(str(error)) from error
     except Exception as error:
+        if keys.refusal is not None:
+            raise keys.refusal from error
         mapped = while_connecting(error, host)
         if isinstance(mapped, AuthenticationFailed) and mapped.hint is None:
             mapped = _explain(mapped, host, ring)
@@ -197,6 +197,20 @@ class _Client(asyncssh.SSHClient):
     def __init__(self, keys: HostKeys, ring: Keyring) -> None:
         self._keys = keys
         self._ring = ring
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        # The library's other calls show neither a certificate nor a key that it takes for known.
+        validate = conn.validate_server_host_key
+
+        def inspect(data: bytes) -> asyncssh.SSHKey:
+            self._keys.inspect(data, str((conn.get_extra_info("peername") or [""])[0]))
+            try:
+                return validate(data)
+            except asyncssh.HostKeyNotVerifiable as error:
+                self._keys.refuse(str(error))
+                raise
+
+        conn.validate_server_host_key = inspect  # type: ignore[method-assign, assignment]  # there is no other place to look
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         return self._keys.judge(key)
