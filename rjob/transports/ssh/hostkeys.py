@@ -141,7 +141,7 @@ class HostKeys:
                 f"{_shown_path(entry.file)} -R {shlex.quote(self._host.key_name)}",
                 host=self._host.name,
             )
-        elif self._host.policy == "yes":
+        elif self._host.policy == "yes" or not self._host.known_hosts:  # OpenSSH accepts nothing that it cannot note
             self.refusal = HostKeyRejected(
                 f"the host key of {self._host.where} is not known: {shown}",
                 hint=self._way_out(key),
