@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from rjob.errors import ConfigError, HostKeyRejected, RjobError
+from rjob.errors import ConfigError, ConnectFailed, HostKeyRejected
 from rjob.testing.sshd import Sshd, SshdUnavailable
 from rjob.transports.base import Target
 from rjob.transports.ssh import SSHTransport
@@ -297,11 +297,12 @@ async def rjob_accepts(config: Path) -> bool:
     try:
         async with await SSHTransport(Target.parse("ssh://h"), {"ssh_config": str(config)}).connect():
             return True
-    except RjobError as error:
-        told = f"{error.message} {error.hint}"
+    except (HostKeyRejected, ConfigError):
+        return False
+    except ConnectFailed as error:
         # A server that shares no algorithm with its client may hang up before it says so.
-        assert isinstance(error, HostKeyRejected | ConfigError) or re.search("algorithm|hung up", told), error
-        assert error.host == "ssh://h"
+        if not re.search("algorithm|hung up", f"{error.message} {error.hint}"):
+            raise
         return False
 
 

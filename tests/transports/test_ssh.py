@@ -34,8 +34,7 @@ from rjob.errors import (
 from rjob.testing.conformance import TransportTests, drain, run
 from rjob.testing.sshd import Sshd, free_port
 from rjob.transports.base import Target
-from rjob.transports.ssh import SSHTransport
-from rjob.transports.ssh import knownhosts
+from rjob.transports.ssh import SSHTransport, knownhosts
 from rjob.transports.ssh.config import HostSettings
 from rjob.transports.ssh.errors import while_connecting, while_in_use, while_starting
 

@@ -196,4 +196,4 @@ async def test_a_folder_of_somebody_else_is_not_used(
 
 
 def test_the_example_stays_short() -> None:
-    assert len(Path(rjob_openssh.__file__).read_text().splitlines()) <= 120
+    assert len(Path(rjob_openssh.__file__).read_text().splitlines()) <= 125

@@ -179,6 +179,8 @@ ConfigReader._handlers = {
     "casignaturealgorithms": ("_CASignatureAlgorithms", ConfigReader._set_exact),
     "checkhostip": ("CheckHostIP", ConfigReader._set_bool),
     "hashknownhosts": ("HashKnownHosts", ConfigReader._set_bool),
+    "include": ("Include", ConfigReader._include),
+    "match": ("Match", ConfigReader._match),
     "hostkeyalias": ("HostKeyAlias", ConfigReader._set_exact),
     "knownhostscommand": ("KnownHostsCommand", ConfigReader._set_string_list),
     "requiredrsasize": ("RequiredRSASize", ConfigReader._set_int),
