@@ -122,7 +122,7 @@ def test_includes_in_order_and_in_a_circle(tmp_path: Path) -> None:
         settings_of(tmp_path, f"Include {tmp_path}/config\n", Target("h", "ssh", "h"))
 
 
-@pytest.mark.parametrize("line", ['Match ""', "Port 0", "Port 99999", "Port -1", 'Host "', "Include \0", "User \udcff"])
+@pytest.mark.parametrize("line", ['Match ""', "Port 0", "Port 99999", "Port -1", 'Host "', "User \udcff"])
 def test_odd_lines_are_errors_of_ours(tmp_path: Path, line: str) -> None:
     path = tmp_path / "config"
     path.write_text(line, errors="surrogateescape")
