@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rjob import nodesets
-from rjob.errors import ConfigError, UsageError, without_password
+from rjob.errors import ConfigError, UsageError
 from rjob.settings import HOST, KEYS, check, dotted, from_text, suggest, wrong
 from rjob.transports.base import Target
 
@@ -138,7 +138,7 @@ class Config:
         for host, table in self._hosts.items():
             settings += [Setting(dotted("hosts", host, key), value, "file") for key, value in table.items()]
         settings += [Setting(dotted("groups", group), members, "file") for group, members in self._groups.items()]
-        return [setting._replace(value=_shown(setting.value)) for setting in settings]
+        return settings
 
     def _setting(self, name: str) -> Setting:
         key = dotted("defaults", name)
@@ -248,13 +248,6 @@ def _split_host(name: str) -> tuple[str | None, str, int | None]:
     if match is None or (port is not None and not 0 < port < 65536):
         raise UsageError(f"not a host: {name!r}", hint="write it as host, user@host:port or scheme://host")
     return match["user"], match["name"] or match["six"], port
-
-
-def _shown(value: Any) -> Any:
-    """A setting's value as it may be printed: without the passwords that somebody put into URLs."""
-    if isinstance(value, list):
-        return [_shown(item) for item in value]
-    return without_password(value) if isinstance(value, str) else value
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Target(NamedTuple):
             # What stands in the port's place may be half a password; the library's own words would repeat it.
             shown = re.sub(r"(://[^/:@\[]*):(?!\d+(?:/|$)).*", r"\1:…", without_password(url))
             raise UsageError(f"not a target: {shown!r}", hint="write it as scheme://user@host:port") from None
-        if password is not None:
+        if password is not None or without_password(url) != url:
             raise UsageError("a target must not carry a password", hint="use keys or an agent")
         user = unquote(parts.username) if parts.username else None
         # urlsplit lowers the host's letters; ssh_config's Host patterns tell them apart.

@@ -88,11 +88,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class TestConformance(TransportTests):
     @pytest.fixture
-    async def transport(self, sshd: Sshd) -> Transport:
+    def transport(self, sshd: Sshd) -> Transport:
         return host(sshd)
 
     @pytest.fixture
-    async def unreachable(self) -> Transport | None:
+    def unreachable(self) -> Transport | None:
         target = Target.parse(f"ssh://127.0.0.1:{free_port()}", name="gpu")
         return SSHTransport(target, {"retries": 0})
 
