@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import asyncssh
 import pytest
 
 from rjob.errors import ConfigError, ConnectFailed, HostKeyRejected
 from rjob.testing.sshd import Sshd, SshdUnavailable
 from rjob.transports.base import Target
 from rjob.transports.ssh import SSHTransport
+from rjob.transports.ssh.config import HostSettings
+from rjob.transports.ssh.hostkeys import HostKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -327,3 +332,35 @@ async def test_a_directive(case: Case, servers: Servers, tmp_path: Path, monkeyp
     said = {(True, True): ACCEPT, (False, False): REFUSE, (True, False): "rjob is stricter"}
     found = said.get((accepted[0], accepted[1]), "RJOB IS LAXER")
     assert found == (case.outcome if case.outcome in (ACCEPT, REFUSE) else "rjob is stricter")
+
+
+@pytest.mark.parametrize(
+    ("lines", "address", "refused"),
+    [
+        ("CheckHostIP yes", "192.0.2.7", True),
+        ("CheckHostIP yes", "192.0.2.8", False),
+        ("CheckHostIP yes\nHostKeyAlias x", "192.0.2.7", False),
+        ("CheckHostIP yes\nProxyCommand cat", "192.0.2.7", False),
+        ("CheckHostIP no", "192.0.2.7", False),
+        ("", "192.0.2.7", False),
+    ],
+)
+def test_a_key_that_is_known_by_another_address(tmp_path: Path, lines: str, address: str, refused: bool) -> None:
+    """With ssh this cannot be compared: it does not look at addresses of the loopback interface."""
+    mine, other = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    known = tmp_path / "known"
+    known.write_text(f"h {mine.export_public_key().decode()}192.0.2.7 {other.export_public_key().decode()}")
+    config = tmp_path / "config"
+    config.write_text(f"{lines}\nUserKnownHostsFile {known}\nGlobalKnownHostsFile none\n")
+    keys = HostKeys(HostSettings.of(Target.parse("ssh://h"), {"ssh_config": str(config)}), direct=True)
+    with pytest.raises(asyncssh.HostKeyNotVerifiable, match="CheckHostIP") if refused else nullcontext():
+        keys.inspect(mine.public_data, address)
+    assert (keys.refusal is not None) == refused
+
+
+def test_a_key_that_is_added_is_hashed_on_request(servers: Servers, tmp_path: Path) -> None:
+    case = Case("HashKnownHosts yes\nStrictHostKeyChecking accept-new", "")
+    for who in ("ssh", "rjob"):
+        config = write(case, servers, servers.get("plain"), tmp_path / who)
+        assert ssh_accepts(config) if who == "ssh" else asyncio.run(rjob_accepts(config))
+        assert re.fullmatch(r"\|1\|\S+ ssh-ed25519 \S+\n", (tmp_path / who / "known").read_text())
