@@ -127,10 +127,10 @@ class Config:
         if name == ".":
             return Target(".", "local"), self._settings(".")
         if name not in self._hosts and _is_url(name):
-            return _checked(Target.parse(name)), self._settings(name)
+            return Target.parse(name), self._settings(name)
         user, host, port = (None, name, None) if name in self._hosts else _split_host(name)
         settings = self._settings(host)
-        return _checked(self._named(name, host, user, port, settings)), settings
+        return self._named(name, host, user, port, settings).check(), settings
 
     def explain(self) -> list[Setting]:
         """Every setting in force and where it comes from, for ``rjob config``."""
@@ -271,14 +271,6 @@ def _split_host(name: str) -> tuple[str | None, str, int | None]:
     if match is None or (port is not None and not 0 < port < 65536):
         raise UsageError(f"not a host: {name!r}", hint="write it as host, user@host:port or scheme://host")
     return match["user"], match["name"] or match["six"], port
-
-
-def _checked(target: Target) -> Target:
-    """Refuse what a program that is called with the host's name would take for an option."""
-    for word in (target.host, target.user):
-        if word is not None and (word.startswith("-") or not word.isprintable()):
-            raise UsageError(f"not a host: {target.name!r}", hint="neither host nor user may begin with -")
-    return target
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:

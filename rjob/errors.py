@@ -24,6 +24,19 @@ exceptions are mapped to this tree at the edge that imports the library.
 from __future__ import annotations
 
 
+def without_password(text: str) -> str:
+    """Hide the passwords of URLs and of ``user:password@host`` in a text.
+
+    Args:
+        text: A message, or one word of a command line.
+    """
+    if ":" not in text or "@" not in text:
+        return text
+    import re
+
+    return re.sub(r"""((?:://|^|[\s'"@(])[^\s/:@'"]*):(?!//)\S*@""", r"\1:…@", text)
+
+
 class RjobError(Exception):
     """Something the user can understand went wrong.
 
@@ -40,11 +53,12 @@ class RjobError(Exception):
     def __init__(
         self, message: str, *, hint: str | None = None, host: str | None = None, job: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.host = host
-        self.job = job
+        # Here, so that no message, whoever words it, repeats what somebody typed into a URL.
+        super().__init__(without_password(message))
+        self.message = without_password(message)
+        self.hint = hint and without_password(hint)
+        self.host = host and without_password(host)
+        self.job = job and without_password(job)
 
     def __str__(self) -> str:
         return f"{self.host}: {self.message}" if self.host else self.message

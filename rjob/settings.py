@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from rjob.errors import ConfigError, UsageError
+from rjob.errors import ConfigError, UsageError, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -206,6 +206,7 @@ class _Checker:
 
     def value(self, key: Key, value: Any, where: str) -> Any:
         kind = TYPES[key.type]
+        self.no_password(key.name, value, where)
         try:
             return kind.read(value)
         except (ValueError, TypeError, UsageError) as error:
@@ -223,6 +224,7 @@ class _Checker:
         return name
 
     def members(self, name: str, value: Any) -> list[str]:
+        self.no_password(name, value, "groups")
         try:
             members = _names(value)
             for member in members:
@@ -239,6 +241,14 @@ class _Checker:
         if re.fullmatch(_PRIVATE, name):
             hint = "use keys, an agent or a keyring; a plugin may name a file or a command"
             raise self.error(f"{name}: no secret belongs in this file", where, hint=hint)
+
+    def no_password(self, name: str, value: Any, where: str) -> None:
+        """Refuse ``ssh://user:password@host``, which every verb that shows the settings would print."""
+        for text in value if isinstance(value, list) else [value]:
+            # Without a scheme, commas separate hosts: "gpu:22,ada@web" holds no password.
+            for word in [text] if "://" in str(text) else str(text).split(","):
+                if without_password(word) != word:
+                    raise self.error(f"{name}: no password belongs in this file", where, hint="use keys or an agent")
 
     def error(self, problem: str, table: str = "", *, hint: str | None = None) -> ConfigError:
         return wrong(self.path, table, problem, hint)

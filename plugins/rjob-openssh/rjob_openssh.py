@@ -24,14 +24,15 @@ class OpenSSHTransport(Transport):
         """Log in once, so that a host out of reach is found out here.  The commands share what this opens."""
         if not self.target.host:
             raise UsageError(f"no host in {self.target.name!r}", hint="write openssh://[user@]host[:port]")
-        get = self.settings.get
-        options = {"-l": self.target.user or get("user"), "-p": self.target.port or get("port")}
-        options |= {"-F": get("ssh_config"), "-i": get("identity_file"), "-oUserKnownHostsFile=": get("known_hosts")}
-        options |= {"-oHostName=": get("hostname"), "-oConnectTimeout=": round(get("connect_timeout", 15)) or 1}
-        options |= {"-oBatchMode=": "no" if os.isatty(0) else "yes"}  # without a terminal, there is nobody to be asked
-        words = ["-T", "-a", "-x", "-oLogLevel=ERROR", "-oRemoteCommand=none"]
-        words += [f"{option}{value}" for option, value in options.items() if value]
-        connection = _Connection(["ssh", *words], self.target.host, self.target.name, 5 + get("connect_timeout", 15))
+        target, get, batch = self.target, self.settings.get, "no" if os.isatty(0) else "yes"  # can anybody answer?
+        key, patience = get("identity_file"), get("connect_timeout", 15)
+        if key and not os.access(key, os.F_OK):  # ssh would go on without it
+            raise ConnectFailed(f"identity_file: {key}: no such file", host=target.name)
+        options = {"-l": target.user or get("user"), "-p": target.port or get("port"), "-oHostName=": get("hostname")}
+        options |= {"-F": get("ssh_config"), "-i": key, "-oUserKnownHostsFile=": get("known_hosts")}
+        options |= {"-oConnectTimeout=": round(patience) or 1, "-oBatchMode=": batch, "-oLogLevel=": "ERROR"}
+        words = ["ssh", "-T", "-a", "-x", *(f"{option}{value}" for option, value in options.items() if value)]
+        connection = _Connection([*words, "-oRemoteCommand=none"], self.target.host, target.name, 5 + patience)
         if b"\ncontrolpath " not in (await connection.ask("-G"))[1]:  # else it is the user's own to rule
             folder = f"{os.environ.get('XDG_RUNTIME_DIR') or '/tmp'}/rjob-ssh-{os.getuid()}"  # noqa: S108  (see below)
             os.makedirs(folder, mode=0o700, exist_ok=True)

@@ -1,10 +1,10 @@
 """Owns the conformance suite: what every transport to a POSIX machine has to do, as a pytest class.
 
-Subclass it, give it your transport, and run pytest (with pytest-asyncio)::
+Subclass it, give it your transport, and run pytest with pytest-asyncio and pytest-timeout, in any ``asyncio_mode``::
 
     class TestMine(TransportTests):
         @pytest.fixture
-        async def transport(self):
+        def transport(self):
             return MyTransport(Target.parse("mine://somewhere"), {})
 
 ``pytest.register_assert_rewrite("rjob.testing.conformance")`` in your ``conftest.py`` makes failures tell more.
@@ -87,15 +87,18 @@ class TransportTests:
         tells_signals: Whether the transport learns that a signal ended a command (128+n); if not, it says None.
     """
 
+    # With the mark, and fixtures that are no coroutines, the tests run whatever asyncio_mode the plugin's author has.
+    pytestmark = pytest.mark.asyncio
+
     tells_signals = True
 
     @pytest.fixture
-    async def transport(self) -> Transport:
+    def transport(self) -> Transport:
         """The transport to test, ready to connect to a POSIX machine."""
         raise NotImplementedError("override the fixture 'transport'")
 
     @pytest.fixture
-    async def unreachable(self) -> Transport | None:
+    def unreachable(self) -> Transport | None:
         """A transport whose machine cannot be reached; override to have that tested too."""
         return None
 

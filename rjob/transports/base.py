@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from rjob.errors import UsageError
+from rjob.errors import UsageError, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,25 +54,72 @@ class Target(NamedTuple):
             name: What the user called it; the URL itself when None.
 
         Raises:
-            UsageError: It is not such a URL, or it carries a password.
+            UsageError: It is not such a URL, it carries a password, or its host or user is refused (:meth:`check`).
         """
         match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", url)
         if match is None:
             raise UsageError(f"not a target: {url!r}", hint="write it as scheme://host, for example ssh://gpu")
         try:
             parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise UsageError(f"not a target: {url!r}: {error}") from error
-        if parts.password is not None:
-            raise UsageError("a target must not carry a password", hint="use keys, an agent or the settings file")
+            password, port = parts.password, parts.port
+        except ValueError:
+            # What stands in the port's place may be half a password; the library's own words would repeat it.
+            shown = re.sub(r"(://[^/:@\[]*):(?!\d+(?:/|$)).*", r"\1:…", without_password(url))
+            raise UsageError(f"not a target: {shown!r}", hint="write it as scheme://user@host:port") from None
+        if password is not None or without_password(url) != url:
+            raise UsageError("a target must not carry a password", hint="use keys or an agent")
         user = unquote(parts.username) if parts.username else None
         # urlsplit lowers the host's letters; ssh_config's Host patterns tell them apart.
         raw = parts.netloc.rpartition("@")[2]
         host = parts.hostname
         if host and raw.lower().startswith(host):
             host = raw[: len(host)]
-        return cls(name or url, match[1].lower(), unquote(host) if host else None, user, port, parts.path)
+        return cls(name or url, match[1].lower(), unquote(host) if host else None, user, port, parts.path).check()
+
+    def check(self) -> Target:
+        """Refuse a host or user that a shell or a program on the way could take for something else.
+
+        The rules are those of OpenSSH for what stands on its command line (``valid_hostname``, ``valid_ruser``): host
+        and user become arguments of programs, and part of command lines such as ssh_config's ProxyCommand.
+
+        Returns:
+            The target itself.
+
+        Raises:
+            UsageError: The host or the user is refused.
+        """
+        check_host(self.host, self.name)
+        check_user(self.user, self.name)
+        return self
+
+
+def check_host(host: str | None, name: str) -> None:
+    r"""Refuse a host with characters that a shell acts on; see :meth:`Target.check`.
+
+    Args:
+        host: A host name or address, or None.
+        name: What the user called the target, for the message.
+
+    Raises:
+        UsageError: It begins with ``-``, or holds a blank, a comma, a control character or one of ``'"`$\;&<>|(){}``.
+    """
+    if host is not None and (not host.isprintable() or re.search(r"""^-|['"`$\\;&<>|(){},\s]""", host)):
+        raise UsageError(f"not a host: {name!r}", hint="a host may not begin with -, nor hold blanks, quotes, $ or ;")
+
+
+def check_user(user: str | None, name: str) -> None:
+    """Refuse a user with characters that a shell acts on; see :meth:`Target.check`.
+
+    Args:
+        user: A user name, or None.
+        name: What the user called the target, for the message.
+
+    Raises:
+        UsageError: It begins with ``-``, also after a blank, ends with a backslash, or holds a control character or one
+            of ``'"`;&<>|(){}``.
+    """
+    if user is not None and (not user.isprintable() or re.search(r"""^-|\s-|\\$|['"`;&<>|(){}]""", user)):
+        raise UsageError(f"not a user: {name!r}", hint="a user may not begin with -, nor hold quotes, ; or brackets")
 
 
 class Process(ABC):

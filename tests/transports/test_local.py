@@ -11,5 +11,5 @@ from rjob.transports.local import LocalTransport
 
 class TestConformance(TransportTests):
     @pytest.fixture
-    async def transport(self) -> Transport:
+    def transport(self) -> Transport:
         return LocalTransport(Target.parse("local:"), {})

@@ -34,8 +34,7 @@ from rjob.errors import (
 from rjob.testing.conformance import TransportTests, drain, run
 from rjob.testing.sshd import Sshd, free_port
 from rjob.transports.base import Target
-from rjob.transports.ssh import SSHTransport
-from rjob.transports.ssh import hostkeys as hostkeys_module
+from rjob.transports.ssh import SSHTransport, knownhosts
 from rjob.transports.ssh.config import HostSettings
 from rjob.transports.ssh.errors import while_connecting, while_in_use, while_starting
 
@@ -89,11 +88,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class TestConformance(TransportTests):
     @pytest.fixture
-    async def transport(self, sshd: Sshd) -> Transport:
+    def transport(self, sshd: Sshd) -> Transport:
         return host(sshd)
 
     @pytest.fixture
-    async def unreachable(self) -> Transport | None:
+    def unreachable(self) -> Transport | None:
         target = Target.parse(f"ssh://127.0.0.1:{free_port()}", name="gpu")
         return SSHTransport(target, {"retries": 0})
 
@@ -258,7 +257,7 @@ async def test_a_certificate_authority_vouches_for_hosts(tmp_path: Path) -> None
     ],
 )
 def test_names_in_known_hosts(names: str, name: str, found: bool) -> None:
-    assert hostkeys_module._matches(names, name) is found
+    assert knownhosts.matches(names, name) is found
 
 
 async def test_a_broken_line_in_known_hosts_does_no_harm(sshd: Sshd, tmp_path: Path) -> None:
@@ -350,7 +349,7 @@ async def test_a_key_that_is_not_accepted(sshd: Sshd, tmp_path: Path) -> None:
 
 async def test_without_any_key(sshd: Sshd) -> None:
     with pytest.raises(AuthenticationFailed, match="there is no key to try"):
-        await unknown(sshd, identity_file="/nowhere/key", known_hosts=str(sshd.known_hosts)).connect()
+        await unknown(sshd, identity_file=None, known_hosts=str(sshd.known_hosts)).connect()
 
 
 @pytest.fixture
@@ -439,7 +438,7 @@ async def test_identities_only_limits_the_agent(sshd: Sshd, tmp_path: Path) -> N
     config.write_text("IdentitiesOnly yes\n")
     settings = {"ssh_config": str(config), "known_hosts": str(sshd.known_hosts)}
     with pytest.raises(AuthenticationFailed):
-        await unknown(sshd, identity_file=str(tmp_path / "none"), **settings).connect()
+        await unknown(sshd, identity_file=None, **settings).connect()
     # The public half is enough to say which of the agent's keys is meant.
     assert await says(unknown(sshd, identity_file=f"{sshd.client_key}.pub", **settings), "echo", "in") == b"in\n"
 

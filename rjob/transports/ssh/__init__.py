@@ -30,7 +30,7 @@ class SSHTransport(Transport):
         """Open a connection, through the host's jump hosts if it has any.
 
         Raises:
-            ConfigError: A setting or the SSH configuration is unusable.
+            ConfigError: A setting or the SSH configuration is unusable, or ``identity_file`` is not there.
             TransportError: See :meth:`Transport.connect`.
         """
         self._require_host()

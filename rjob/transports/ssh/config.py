@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 from dataclasses import dataclass
@@ -9,16 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from urllib.parse import urlsplit
 
-from asyncssh.config import ConfigParseError, SSHClientConfig
-
-from rjob.errors import ConfigError
+from rjob.errors import ConfigError, without_password
+from rjob.transports.base import check_host, check_user
+from rjob.transports.ssh.sshconfig import SYSTEM_CONFIG, ConfigReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rjob.transports.base import Target
 
-SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
 SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
 MOST_JUMPS = 8
@@ -31,59 +31,8 @@ _POLICIES: dict[str, HostKeyPolicy] = {
     "accept-new": "accept-new",
     "no": "no",
     "off": "no",
-}
-
-_UNHONOURED = {
-    "CanonicalizeHostname": "the name is used as it is",
-    "ControlMaster": "rjob keeps a connection of its own",
-    "ControlPath": "rjob keeps a connection of its own",
-    "ControlPersist": "rjob keeps a connection of its own",
-    "DynamicForward": "nothing is forwarded",
-    "ForwardAgent": "nothing is forwarded",
-    "ForwardX11": "nothing is forwarded",
-    "GSSAPIAuthentication": "no GSSAPI: log in with a key",
-    "GSSAPIDelegateCredentials": "no GSSAPI: log in with a key",
-    "GSSAPIKeyExchange": "no GSSAPI: log in with a key",
-    "KnownHostsCommand": "only known_hosts files are read",
-    "LocalCommand": "no local command is run",
-    "LocalForward": "nothing is forwarded",
-    "ProxyUseFdpass": "the proxy command keeps the connection",
-    "RemoteCommand": "rjob sends its own command",
-    "RemoteForward": "nothing is forwarded",
-    "RequestTTY": "no terminal is asked for",
-    "RevokedHostKeys": "use @revoked lines in known_hosts",
-    "Tunnel": "nothing is forwarded",
-    "UpdateHostKeys": "known_hosts is not rewritten",
-    "VerifyHostKeyDNS": "only known_hosts files are trusted",
-}
-
-
-class _Config(SSHClientConfig):
-    """The library's reader of ssh_config, with the directives that it passes over and rjob needs."""
-
-    _percent_expand = SSHClientConfig._percent_expand | {"UserKnownHostsFile", "GlobalKnownHostsFile"}
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.ignored: list[str] = []
-
-    def _set_tokens(self) -> None:
-        super()._set_tokens()
-        self._tokens["k"] = str(self._options.get("HostKeyAlias") or self._tokens["h"])
-
-    def _note(self, option: str, args: list[str]) -> None:
-        # Taking the value away from the library matters as much as noting it: it would act on some of these.
-        value = args[0].lower()
-        args.clear()
-        if value not in ("no", "none", "false") and (option, value) != ("RequestTTY", "auto"):
-            self.ignored.append(f"{option} ({self._path}, line {self._line_no}): {_UNHONOURED[option]}")
-
-
-_Config._handlers = {
-    **SSHClientConfig._handlers,
-    "stricthostkeychecking": ("StrictHostKeyChecking", _Config._set_string),
-    "hashknownhosts": ("HashKnownHosts", _Config._set_bool),
-    **{name.lower(): (name, _Config._note) for name in _UNHONOURED},
+    "true": "yes",
+    "false": "no",
 }
 
 
@@ -112,6 +61,7 @@ class HostSettings:
         agent: The agent's socket, or None.
         known_hosts: The user's files of known host keys; the first one is written to.
         global_known_hosts: The system's files of known host keys.
+        revoked: Files of keys that no host may have.
         policy: What to do about a host key that is not known.
         hash_hosts: Whether names written to ``known_hosts`` are hashed.
         jumps: The hosts to go through, as ProxyJump names them.
@@ -126,12 +76,13 @@ class HostSettings:
     hostname: str
     port: int
     user: str
-    config: SSHClientConfig
+    config: ConfigReader
     identity_files: tuple[Path, ...]
     identities_only: bool
     agent: str | None
     known_hosts: tuple[Path, ...]
     global_known_hosts: tuple[Path, ...]
+    revoked: tuple[Path, ...]
     policy: HostKeyPolicy
     hash_hosts: bool
     jumps: tuple[str, ...]
@@ -188,7 +139,7 @@ class HostSettings:
 
     def unhonoured(self) -> list[str]:
         """The directives that apply to this host and its jump hosts without having an effect here."""
-        return list(dict.fromkeys(line for hop in self.route() for line in cast("_Config", hop.config).ignored))
+        return list(dict.fromkeys(line for hop in self.route() for line in hop.config.ignored))
 
 
 _GENERAL = {"ssh_config", "known_hosts", "connect_timeout", "keepalive", "retries"}
@@ -199,54 +150,79 @@ def _merge(
     asked: _Asked, settings: Mapping[str, Any], *, hostname: str | None = None, identity: str | None = None
 ) -> HostSettings:
     name = asked.name
+    # Before the configuration is read, for it may hand them to commands.
+    check_host(asked.host, name)
+    check_host(hostname, name)
+    check_user(asked.user, name)
     config = _read_config(asked, hostname, settings)
     get = config.get
     policy = str(get("StrictHostKeyChecking", "ask")).lower()
     if policy not in _POLICIES:
         raise ConfigError(f"StrictHostKeyChecking cannot be {policy!r}", host=name)
-    jumps = cast("str | None", get("ProxyJump"))
+    port = cast("int", get("Port", 22))
+    if not 0 < port < 65536:
+        raise ConfigError(f"Port cannot be {port}", host=name)
     return HostSettings(
         name=name,
         alias=asked.host,
         hostname=cast("str", get("Hostname", asked.host)),
-        port=cast("int", get("Port", 22)),
+        port=port,
         user=cast("str", get("User", _local_user())),
         config=config,
-        identity_files=_identity_files(config, identity),
+        identity_files=_identity_files(config, identity, name),
         identities_only=bool(get("IdentitiesOnly", False)),
         agent=_agent(config),
         known_hosts=_known_hosts(config, _text(settings, "known_hosts")),
-        global_known_hosts=_paths(cast("list[str]", get("GlobalKnownHostsFile", list(SYSTEM_KNOWN_HOSTS)))),
+        # As they stand there, as in OpenSSH: no tokens, no home directory.
+        global_known_hosts=tuple(map(Path, cast("list[str]", get("GlobalKnownHostsFile", SYSTEM_KNOWN_HOSTS)))),
+        revoked=_paths(cast("list[str]", get("RevokedHostKeys", []))),
         policy=_POLICIES[policy],
         hash_hosts=bool(get("HashKnownHosts", False)),
-        jumps=tuple(jump.strip() for jump in jumps.split(",")) if jumps else (),
-        connect_timeout=_seconds(settings, "connect_timeout", cast("float", get("ConnectTimeout", 15))),
+        jumps=_jumps(config, name),
+        connect_timeout=_seconds(settings, "connect_timeout", cast("float", get("ConnectTimeout") or 15)),
         keepalive=_seconds(settings, "keepalive", cast("float", get("ServerAliveInterval", 15))),
         keepalive_count=cast("int", get("ServerAliveCountMax", 3)),
         settings=settings,
     )
 
 
-def _read_config(asked: _Asked, hostname: str | None, settings: Mapping[str, Any]) -> _Config:
+def _read_config(asked: _Asked, hostname: str | None, settings: Mapping[str, Any]) -> ConfigReader:
     """Read the user's file and then the system's: the first value of a directive is the one that counts."""
     files = _config_files(asked.name, settings)
 
-    def read(final: bool) -> _Config:
+    def read(final: bool) -> ConfigReader:
         user, port = asked.user or (), () if asked.port is None else asked.port
-        config = _Config(None, False, False, final, _local_user(), user, asked.host, port)
+        config = ConfigReader(None, False, False, final, _local_user(), user, asked.host, port)
         if hostname:
             config._options["Hostname"] = hostname
         for file in files:
             config.parse(file)
+        config.expand()
         return config
 
-    try:
+    with _usable(asked.name):
         config = read(final=False)
         return read(final=True) if config.has_match_final() else config
-    except (ConfigParseError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot use the SSH configuration: {error}", host=asked.name) from error
+
+
+@contextlib.contextmanager
+def _usable(name: str) -> Iterator[None]:
+    """Turn whatever the library says of an unusable configuration into our error.
+
+    Args:
+        name: What the user called the target.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        error.host = name
+        raise
     except OSError as error:
-        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", host=asked.name) from error
+        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", host=name) from error
+    except Exception as error:  # an odd line makes the library's reader raise IndexError, UnicodeDecodeError and more
+        raise ConfigError(
+            f"cannot use the SSH configuration: {str(error) or type(error).__name__}", host=name
+        ) from error
 
 
 def _config_files(name: str, settings: Mapping[str, Any]) -> list[Path]:
@@ -260,14 +236,17 @@ def _config_files(name: str, settings: Mapping[str, Any]) -> list[Path]:
     return [path for path in (Path("~/.ssh/config").expanduser(), SYSTEM_CONFIG) if os.access(path, os.R_OK)]
 
 
-def _identity_files(config: SSHClientConfig, first: str | None) -> tuple[Path, ...]:
+def _identity_files(config: ConfigReader, first: str | None, name: str) -> tuple[Path, ...]:
+    if first and not Path(first).expanduser().exists():
+        # Only where rjob's own setting names it: ssh goes on without what its configuration names, and so do we.
+        raise ConfigError(f"identity_file: {first}: no such file", host=name, hint="`rjob config` tells who names it")
     named = ([first] if first else []) + cast("list[str]", config.get("IdentityFile", []))
     if not named and "IdentityFile" not in config.get_options(False):
         named = [f"~/.ssh/{key}" for key in DEFAULT_KEYS]
     return _paths(named)
 
 
-def _agent(config: SSHClientConfig) -> str | None:
+def _agent(config: ConfigReader) -> str | None:
     named = cast("str | None", config.get("IdentityAgent", "SSH_AUTH_SOCK"))
     if named is None:
         return None
@@ -276,7 +255,7 @@ def _agent(config: SSHClientConfig) -> str | None:
     return os.path.expanduser(named)
 
 
-def _known_hosts(config: SSHClientConfig, named: str | None) -> tuple[Path, ...]:
+def _known_hosts(config: ConfigReader, named: str | None) -> tuple[Path, ...]:
     if named:
         return _paths([named])
     return _paths(cast("list[str]", config.get("UserKnownHostsFile", ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"])))
@@ -286,19 +265,25 @@ def _paths(names: list[str]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(Path(name).expanduser() for name in names))
 
 
+def _jumps(config: ConfigReader, name: str) -> tuple[str, ...]:
+    jumps = cast("str | None", config.get("ProxyJump"))
+    with _usable(name):
+        return tuple(config.expand_jump(jump.strip()) for jump in jumps.split(",")) if jumps else ()
+
+
 def _parse_jump(jump: str, name: str) -> _Asked:
     """Take ``[user@]host[:port]`` or ``ssh://[user@]host[:port]`` apart."""
     try:
         parts = urlsplit(jump if "://" in jump else f"ssh://{jump}")
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"cannot use ProxyJump {jump!r}: {error}", host=name) from error
+        raise ConfigError(f"cannot use ProxyJump {without_password(jump)!r}", host=name) from error
     host = parts.netloc.rpartition("@")[2]
     if port is not None:
         host = host.rpartition(":")[0]
     host = host.strip("[]")
     if not host:
-        raise ConfigError(f"cannot use ProxyJump {jump!r}: no host", host=name)
+        raise ConfigError(f"cannot use ProxyJump {without_password(jump)!r}: no host", host=name)
     return _Asked(name, host, parts.username, port)
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import random
-import re
 import shlex
 import signal
 import socket
@@ -72,13 +71,11 @@ class _Chain:
         """The connection to the farthest host so far."""
         return self.connections[-1] if self.connections else None
 
-    async def call_proxy(self, host: HostSettings, command: str) -> socket.socket:
+    async def call_proxy(self, command: str) -> socket.socket:
         """Start a proxy command and return its other end.
 
         The library would do it without a shell, and take what the command says on stderr for the host's words.
         """
-        if re.search(r"^-|[^\w.:%@+-]", host.hostname + host.user):
-            raise ConfigError("a host or user name with characters that ProxyCommand must not see", host=host.name)
         ours, theirs = socket.socketpair()
         with theirs:
             self.proxy = await asyncio.create_subprocess_exec(
@@ -98,7 +95,7 @@ class _Chain:
             try:
                 async with asyncio.timeout(_GOODBYE):
                     await connection.wait_closed()
-            except (TimeoutError, OSError, asyncssh.Error):
+            except Exception:  # whatever broke it is told by those who used it
                 connection.abort()
         if self.proxy is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -132,14 +129,13 @@ async def _log_in(host: HostSettings, chain: _Chain) -> asyncssh.SSHClientConnec
         async with asyncio.timeout(host.connect_timeout) as deadline:
             options = _options(host, keys, ring)
             proxy = cast("str | None", host.config.get("ProxyCommand"))
-            if chain.last is not None:
-                options["tunnel"] = chain.last
-            elif proxy:
-                options["sock"] = await chain.call_proxy(host, proxy)
-            return await asyncssh.connect(**options)
-    except asyncssh.HostKeyNotVerifiable as error:
-        raise keys.reject(str(error)) from error
+            sock = await chain.call_proxy(proxy) if proxy and chain.last is None else None
+            return await asyncssh.connect(
+                host.hostname, host.port, tunnel=chain.last, sock=sock, config=None, options=options
+            )
     except Exception as error:
+        if keys.refusal is not None:
+            raise keys.refusal from error
         mapped = while_connecting(error, host)
         if isinstance(mapped, AuthenticationFailed) and mapped.hint is None:
             mapped = _explain(mapped, host, ring)
@@ -148,8 +144,12 @@ async def _log_in(host: HostSettings, chain: _Chain) -> asyncssh.SSHClientConnec
         await ring.close()
 
 
-def _options(host: HostSettings, keys: HostKeys, ring: Keyring) -> dict[str, Any]:
-    """What the library is told.  Whatever is not said here it takes from the configuration that was read already."""
+def _options(host: HostSettings, keys: HostKeys, ring: Keyring) -> asyncssh.SSHClientConnectionOptions:
+    """What the library is told.  Whatever is not said here it takes from the configuration that was read already.
+
+    Raises:
+        ConfigError: The library cannot use it.
+    """
     seed = asyncssh.SSHClientConnectionOptions(config=None, client_keys=None, x509_trusted_certs=None, known_hosts=b"")
     seed.config = host.config
     options: dict[str, Any] = {
@@ -159,7 +159,6 @@ def _options(host: HostSettings, keys: HostKeys, ring: Keyring) -> dict[str, Any
         "host": host.hostname,
         "port": host.port,
         "username": host.user,
-        "tunnel": None,
         "proxy_command": None,
         "known_hosts": keys.trusted,
         "server_host_key_algs": keys.algorithms(),
@@ -177,7 +176,10 @@ def _options(host: HostSettings, keys: HostKeys, ring: Keyring) -> dict[str, Any
     }
     if not host.config.get("Ciphers"):
         options["encryption_algs"] = _CIPHERS
-    return options
+    try:
+        return asyncssh.SSHClientConnectionOptions(**options)
+    except ValueError as error:
+        raise ConfigError(f"cannot use the SSH configuration: {error}", host=host.name) from error
 
 
 def _explain(error: AuthenticationFailed, host: HostSettings, ring: Keyring) -> AuthenticationFailed:
@@ -197,6 +199,20 @@ class _Client(asyncssh.SSHClient):
     def __init__(self, keys: HostKeys, ring: Keyring) -> None:
         self._keys = keys
         self._ring = ring
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        # The library's other calls show neither a certificate nor a key that it takes for known.
+        validate = conn.validate_server_host_key
+
+        def inspect(data: bytes) -> asyncssh.SSHKey:
+            self._keys.inspect(data, str((conn.get_extra_info("peername") or [""])[0]))
+            try:
+                return validate(data)
+            except asyncssh.HostKeyNotVerifiable as error:
+                self._keys.refuse(str(error))
+                raise
+
+        conn.validate_server_host_key = inspect  # type: ignore[method-assign, assignment]  # there is no other place to look
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         return self._keys.judge(key)
@@ -242,7 +258,7 @@ class SSHConnection(Connection):
             try:
                 _, session = await self._connection.create_session(_Session, line)
                 return cast("_Session", session)
-            except (asyncssh.Error, OSError) as error:
+            except Exception as error:  # whatever the host's words made the library raise
                 if self._connection.is_closed() or not isinstance(error, asyncssh.ChannelOpenError):
                     raise while_in_use(error, self._host) from error
                 full = error.code in (asyncssh.OPEN_CONNECT_FAILED, asyncssh.OPEN_RESOURCE_SHORTAGE)
@@ -360,7 +376,10 @@ class SSHProcess(Process):
         for start in range(0, len(data), _PIECE):
             if self._session.channel.is_closing():
                 break
-            self._session.channel.write(data[start : start + _PIECE])
+            try:
+                self._session.channel.write(data[start : start + _PIECE])
+            except OSError:  # it closes just now
+                break
             await self._session.until_writable()
         if self._lost():
             raise while_in_use(self._session.error, self._host)

@@ -11,10 +11,8 @@ import asyncssh
 
 from rjob.errors import (
     AuthenticationFailed,
-    ConfigError,
     ConnectFailed,
     ConnectionLost,
-    HostKeyRejected,
     RjobError,
     TimedOut,
 )
@@ -48,9 +46,10 @@ def while_connecting(error: Exception, host: HostSettings) -> RjobError:
         return _from_library(error, host)
     if isinstance(error, OSError):
         return _from_network(error, host)
-    if isinstance(error, ValueError):  # the library's word for anything wrong in the options it was given
-        return ConfigError(f"cannot use the SSH configuration: {_line(error)}", host=host.name)
-    return ConnectFailed(f"cannot connect to {host.where}: {_line(error)}", host=host.name)
+    # What a host sends that the library did not expect can raise about anything in it.
+    return ConnectFailed(
+        f"{host.where} does not speak SSH as it should: {_line(error)}", hint="is it an SSH server?", host=host.name
+    )
 
 
 def while_starting(error: Exception, host: HostSettings) -> RjobError:
@@ -73,8 +72,6 @@ def while_in_use(error: Exception | None, host: HostSettings) -> ConnectionLost:
 
 def _from_library(error: asyncssh.Error, host: HostSettings) -> RjobError:
     where, name, reason = host.where, host.name, _line(error)
-    if isinstance(error, asyncssh.HostKeyNotVerifiable):
-        return HostKeyRejected(f"the host key of {where} is refused: {reason}", host=name)
     if isinstance(error, asyncssh.PermissionDenied | asyncssh.IllegalUserName):
         return AuthenticationFailed(f"{where} does not let {host.user!r} in", host=name)
     if "authentication failures" in reason:

@@ -1,44 +1,34 @@
 """Owns the decision whether an SSH host is the one that it says it is: ``known_hosts``, read and added to.
 
 The library would switch verification off for ``UserKnownHostsFile none`` and knows nothing of StrictHostKeyChecking, so
-it only gets the keys that were found here, and asks :meth:`HostKeys.judge` about every other one.
+it only gets the keys that were found here, and asks :meth:`HostKeys.judge` about every other one.  What else OpenSSH
+refuses, :meth:`HostKeys.inspect` refuses before the library looks.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-import hmac
 import logging
 import os
-import re
-import secrets
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, cast
 
 import asyncssh
-from asyncssh.public_key import get_default_certificate_algs, get_default_public_key_algs
+from asyncssh.packet import SSHPacket, String
+from asyncssh.public_key import decode_ssh_certificate, decode_ssh_public_key
 
-from rjob.errors import HostKeyRejected
+from rjob.errors import ConfigError, HostKeyRejected
+from rjob.transports.ssh import algorithms, knownhosts, revoked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+
+    from asyncssh.public_key import SSHOpenSSHCertificate
 
     from rjob.transports.ssh.config import HostSettings
+    from rjob.transports.ssh.knownhosts import Entry
 
 logger = logging.getLogger("rjob.ssh")
-
-
-class Entry(NamedTuple):
-    """One line of a ``known_hosts`` file."""
-
-    file: Path
-    line: int
-    marker: str
-    names: str
-    key: str
 
 
 class HostKeys:
@@ -47,30 +37,30 @@ class HostKeys:
     Args:
         host: The host.
         direct: Whether it is reached without a jump host, so that ``ssh-keyscan`` can reach it as well.
+
+    Raises:
+        ConfigError: The KnownHostsCommand failed.
     """
 
     def __init__(self, host: HostSettings, *, direct: bool) -> None:
         self._host = host
-        self._direct = direct and not host.config.get("ProxyCommand") and not host.config.get("HostKeyAlias")
+        self._alias = bool(host.config.get("HostKeyAlias"))
+        self._direct = direct and not host.config.get("ProxyCommand") and not self._alias
         self._accepted: asyncssh.SSHKey | None = None
         self.refusal: HostKeyRejected | None = None
         self._known: dict[asyncssh.SSHKey, Entry] = {}
         self._authorities: list[asyncssh.SSHKey] = []
         self._revoked: list[asyncssh.SSHKey] = []
-        entries = list(_read(*host.known_hosts, *host.global_known_hosts))
-        self._learn(entries, host.key_name)
-        if host.key_name.startswith("[") and not self._known and not self._authorities:
+        self._entries = [*knownhosts.read(*host.known_hosts, *host.global_known_hosts), *_told(host)]
+        self._learn(self._entries, host.key_name)
+        if host.port != 22 and not self._alias and not self._known and not self._authorities:
             # As in OpenSSH: a host on another port may be known by its bare name.
-            self._learn(entries, host.hostname.lower())
+            self._learn(self._entries, host.hostname.lower())
 
     def _learn(self, entries: Iterable[Entry], name: str) -> None:
         for entry in entries:
-            if not _matches(entry.names, name):
+            if not knownhosts.matches(entry.names, name) or (key := _key(entry)) is None:
                 continue
-            try:
-                key = asyncssh.import_public_key(entry.key)
-            except asyncssh.KeyImportError:
-                continue  # a kind of key that the library does not know cannot be offered by the host either
             if entry.marker == "@revoked":
                 self._revoked.append(key)
             elif entry.marker == "@cert-authority":
@@ -82,13 +72,62 @@ class HostKeys:
         """The keys that the library may take without asking, in the form in which it wants them."""
         return list(self._known), self._authorities, self._revoked, [], [], [], []
 
-    def algorithms(self) -> list[str] | tuple[()]:
+    def algorithms(self) -> list[str]:
         """The kinds of key to ask the host for: those that are known first, so that its known key is the one shown."""
-        if self._host.config.get("HostKeyAlgorithms"):
-            return ()
-        known = [name for key in self._known for name in key.sig_algorithms]
-        certificates = get_default_certificate_algs() if self._authorities else []
-        return [name.decode() for name in dict.fromkeys([*certificates, *known, *get_default_public_key_algs()])]
+        known = {name.decode() for key in self._known for name in key.sig_algorithms}
+        plain = sorted(algorithms.PLAIN, key=lambda name: name not in known)
+        certificates = algorithms.CERTIFICATES if self._authorities else ()
+        wanted = cast("str | None", self._host.config.get("HostKeyAlgorithms"))
+        return algorithms.choose(wanted, [*certificates, *plain])
+
+    def inspect(self, data: bytes, address: str) -> None:
+        """Refuse what OpenSSH refuses and the library does not know of, and keep the reason in :attr:`refusal`.
+
+        Args:
+            data: The key or certificate that the host showed, in SSH's binary form.
+            address: Where it answered from.
+
+        Raises:
+            HostKeyNotVerifiable: It is refused.
+        """
+        try:
+            certificate = cast("SSHOpenSSHCertificate", decode_ssh_certificate(data))
+            keys = [certificate.key, certificate.signing_key]
+            problem = self._problem_of_authority(data, certificate.signing_key)
+        except asyncssh.KeyImportError:
+            keys, problem = [decode_ssh_public_key(data)], self._problem_of_address(data, address)
+        problem = problem or self._problem_of_size(keys[0])
+        for file in self._host.revoked:
+            problem = problem or revoked.problem(file, data, keys)
+        if problem is not None:
+            self.refuse(problem)
+            raise asyncssh.HostKeyNotVerifiable(problem)
+
+    def _problem_of_authority(self, data: bytes, authority: asyncssh.SSHKey) -> str | None:
+        """Say why the signature under a certificate is not admitted."""
+        wanted = cast("str | None", self._host.config.get("_CASignatureAlgorithms"))
+        # A certificate ends with the authority's key and its signature, which begins with its algorithm.
+        signature = data.rpartition(String(authority.public_data))[2]
+        used = SSHPacket(SSHPacket(signature).get_string()).get_string().decode("ascii", "replace")
+        if used in algorithms.choose(wanted, algorithms.PLAIN):
+            return None
+        return f"its certificate is signed with {used}, which CASignatureAlgorithms does not admit"
+
+    def _problem_of_address(self, data: bytes, address: str) -> str | None:
+        """Say what known_hosts has against the key, by the host's address, where CheckHostIP asks for that."""
+        if not self._host.config.get("CheckHostIP") or not self._direct or address == self._host.hostname:
+            return None
+        name = address.lower() if self._host.port == 22 else f"[{address.lower()}]:{self._host.port}"
+        lines = [entry for entry in self._entries if not entry.marker and knownhosts.matches(entry.names, name)]
+        keys = [key for key in map(_key, lines) if key is not None]
+        if not keys or decode_ssh_public_key(data) in keys:
+            return None
+        return f"CheckHostIP: known_hosts has another key for {address}, in {lines[0].file}, line {lines[0].line}"
+
+    def _problem_of_size(self, key: asyncssh.SSHKey) -> str | None:
+        least = max(algorithms.SMALLEST_RSA, cast("int", self._host.config.get("RequiredRSASize", 0)))
+        bits = getattr(key.pyca_key, "key_size", least) if key.algorithm == b"ssh-rsa" else least
+        return None if bits >= least else f"its RSA key has {bits} bits; RequiredRSASize is {least}"
 
     def judge(self, key: asyncssh.SSHKey) -> bool:
         """Decide about a key that is not known, and keep the reason for a refusal in :attr:`refusal`."""
@@ -102,7 +141,7 @@ class HostKeys:
                 f"{_shown_path(entry.file)} -R {shlex.quote(self._host.key_name)}",
                 host=self._host.name,
             )
-        elif self._host.policy == "yes":
+        elif self._host.policy == "yes" or not self._host.known_hosts:  # OpenSSH accepts nothing that it cannot note
             self.refusal = HostKeyRejected(
                 f"the host key of {self._host.where} is not known: {shown}",
                 hint=self._way_out(key),
@@ -112,11 +151,11 @@ class HostKeys:
             self._accepted = key
         return self.refusal is None
 
-    def reject(self, reason: str) -> HostKeyRejected:
-        """The refusal, also where it was the library's own: a revoked key, a certificate of somebody else."""
-        return self.refusal or HostKeyRejected(
+    def refuse(self, reason: str) -> None:
+        """Keep a reason in :attr:`refusal` unless there is one; also the library's own: a revoked key, for example."""
+        self.refusal = self.refusal or HostKeyRejected(
             f"the host key of {self._host.where} is refused: {reason}",
-            hint="ask whoever runs the host; the reason stands in known_hosts",
+            hint="ask whoever runs the host; the reason stands in known_hosts or in the SSH configuration",
             host=self._host.name,
         )
 
@@ -127,7 +166,7 @@ class HostKeys:
         file = self._host.known_hosts[0]
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            line = _line(self._host.key_name, self._accepted, hashed=self._host.hash_hosts)
+            line = knownhosts.line(self._host.key_name, self._accepted, hashed=self._host.hash_hosts)
             descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 size = os.fstat(descriptor).st_size
@@ -143,19 +182,34 @@ class HostKeys:
             return "there is no known_hosts file to add it to: name one with known_hosts in the host's settings"
         file = _shown_path(self._host.known_hosts[0])
         if not self._direct:
-            line = _line(self._host.key_name, key, hashed=False)
+            line = knownhosts.line(self._host.key_name, key, hashed=False)
             return f"compare the fingerprint, then: echo {shlex.quote(line)} >> {file}"
         port = "" if self._host.port == 22 else f"-p {self._host.port} "
         return f"compare the fingerprint, then: ssh-keyscan {port}{shlex.quote(self._host.hostname)} >> {file}"
 
 
-def _line(name: str, key: asyncssh.SSHKey, *, hashed: bool) -> str:
-    if hashed:
-        salt = secrets.token_bytes(20)
-        digest = hmac.digest(salt, name.encode(), hashlib.sha1)
-        name = f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
-    kind, data = key.export_public_key("openssh").decode().split()[:2]
-    return f"{name} {kind} {data}"
+def _key(entry: Entry) -> asyncssh.SSHKey | None:
+    try:
+        return asyncssh.import_public_key(entry.key)
+    except asyncssh.KeyImportError:
+        return None  # a kind of key that the library does not know cannot be offered by the host either
+
+
+def _told(host: HostSettings) -> tuple[Entry, ...]:
+    """What the KnownHostsCommand says of a host."""
+    command = cast("list[str]", host.config.get("KnownHostsCommand", []))
+    if not command:
+        return ()
+    for word in command:
+        if any(token in word for token in ("%f", "%K", "%t")):
+            hint = "rjob asks before it has seen the host's key; the plugin rjob-openssh can do it"
+            raise ConfigError("KnownHostsCommand with %f, %K or %t is not possible here", hint=hint, host=host.name)
+    try:
+        words = [word.replace("%H", host.key_name).replace("%I", "HOSTNAME") for word in command]
+        return knownhosts.ask(words, host.connect_timeout)
+    except ConfigError as error:
+        error.host = host.name
+        raise
 
 
 def _shown_path(path: Path) -> str:
@@ -163,49 +217,3 @@ def _shown_path(path: Path) -> str:
     if path.is_relative_to(home):
         return f"~/{shlex.quote(str(path.relative_to(home)))}"
     return shlex.quote(str(path))
-
-
-def _read(*files: Path) -> Iterator[Entry]:
-    for file in files:
-        try:
-            status = file.stat()
-            yield from _parse(file, status.st_mtime_ns, status.st_size)
-        except OSError:
-            continue  # as in OpenSSH: a file that is not there knows no hosts
-
-
-@functools.lru_cache(maxsize=16)
-def _parse(file: Path, _modified: int, _size: int) -> tuple[Entry, ...]:
-    """Split a file into its lines; its keys are decoded only in lines that match, for that is what costs."""
-    entries = []
-    for number, line in enumerate(file.read_bytes().decode("utf-8", "replace").splitlines(), 1):
-        words = line.split()
-        marker = words.pop(0) if words and words[0].startswith("@") else ""
-        if len(words) >= 3 and not words[0].startswith("#"):
-            entries.append(Entry(file, number, marker, words[0], f"{words[1]} {words[2]}"))
-    return tuple(entries)
-
-
-def _matches(names: str, name: str) -> bool:
-    """Whether a line's names (``a,*.b,!c``, ``[a]:2222`` or one hashed) hold this one."""
-    if names.startswith("|1|"):
-        try:
-            salt, digest = (base64.b64decode(part) for part in names[3:].split("|"))
-        except ValueError:
-            return False
-        return hmac.compare_digest(hmac.digest(salt, name.encode(), hashlib.sha1), digest)
-    if not re.search(r"[*?!]", names):  # nearly every line, and there may be thousands
-        return name in names.lower().split(",")
-    found = False
-    for pattern in names.lower().split(","):
-        if _glob(pattern.removeprefix("!")).fullmatch(name):
-            if pattern.startswith("!"):
-                return False
-            found = True
-    return found
-
-
-@functools.lru_cache(maxsize=4096)
-def _glob(pattern: str) -> re.Pattern[str]:
-    # Not fnmatch: its brackets are those of "[host]:port".
-    return re.compile("".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern))
