@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import time
 import uuid as uuids
@@ -126,14 +125,8 @@ def test_the_lock_of_0_1_and_this_one_exclude_each_other(any_host: Host) -> None
     lock.unlink()
 
 
-def short(script: bytes, **replaced: str) -> bytes:
-    """The runner with less patience, and other facts where they are asked for."""
-    text = script.decode().replace('"$rj_waits" -gt 600', '"$rj_waits" -gt 12')
-    assert text.encode() != script
-    for name, body in replaced.items():
-        text, count = re.subn(rf"^{name}\(\) \{{\n.*?^\}}\n", lambda _, body=body: body, text, flags=re.M | re.S)  # type: ignore[misc]
-        assert count == 1
-    return text.encode()
+HURRY = "rj_waits=$((rj_waits + 100))"
+"""At the fault point ``waiting``: a minute is over after a few rounds."""
 
 
 def refused(host: Host) -> OwnerError:
@@ -145,7 +138,7 @@ def refused(host: Host) -> OwnerError:
 def test_who_holds_it_is_said(host: Host) -> None:
     lock = settle(host)
     lock.symlink_to(f"{os.getpid()} {begin_of(os.getpid())} {boot()} -")
-    with Sabotage(host, short(RUNNER.script)):
+    with Sabotage(host, runner_with("waiting", HURRY)):
         error = refused(host)
     assert error.code == "locked"
     assert f"process {os.getpid()}," in str(error)
@@ -156,9 +149,9 @@ def test_a_holder_in_another_container_is_never_robbed_and_is_named(host: Host) 
     lock = settle(host)
     holder = f"{DEAD} 5 {boot()} pid:[4026532000]"
     lock.symlink_to(holder)
-    # Whatever decides that of a process answers "lives" for another pid namespace of this boot.
-    lives = 'rj_alive() {\n\t[ "${4:--}" != - ]\n}\n'
-    with Sabotage(host, short(RUNNER.script, rj_alive=lives)):
+    # What is asked of a process answers "lives" for another pid namespace of this boot.
+    lives = 'rj_alive() { [ "${4:--}" != - ]; }'
+    with Sabotage(host, runner_with("waiting", f"{HURRY}\n{lives}")):
         error = refused(host)
     assert error.code == "locked"
     assert "another container" in str(error)
@@ -169,7 +162,7 @@ def test_a_holder_in_another_container_is_never_robbed_and_is_named(host: Host) 
 def test_a_folder_in_its_place(host: Host) -> None:
     lock = settle(host)
     lock.mkdir()
-    with Sabotage(host, short(RUNNER.script)):
+    with Sabotage(host, runner_with("waiting", HURRY)):
         error = refused(host)
     assert error.code == "locked"
     assert "no lock" in str(error)

@@ -18,6 +18,7 @@ rj_lock() {
 			rj_beat "$rj_waits"
 			# Not in step with the others who wait.
 			rj_nap "0.0$((2 + (rj_waits < 7 ? rj_waits : 7) - ($$ + rj_waits) % 3))"
+			#@ waiting
 		fi
 		rj_waits=$((rj_waits + 1))
 	done
