@@ -87,7 +87,7 @@ class Faulty:
 
             async def read(self, size: int = 65536) -> Chunk | None:
                 if step == "read value":
-                    return fail()  # type: ignore[no-any-return]
+                    return fail()
                 act("read")
                 return None if step == "wait" else await self.inner.read(size)
 
@@ -105,7 +105,7 @@ class Faulty:
 
             async def run(self, argv: Sequence[str]) -> Process:
                 act("run")
-                return fail() if step == "run value" else Talk(await self.inner.run(argv))  # type: ignore[no-any-return]
+                return fail() if step == "run value" else Talk(await self.inner.run(argv))
 
             async def close(self) -> None:
                 await self.inner.close()
@@ -120,11 +120,11 @@ class Faulty:
 
             async def connect(self) -> Connection:
                 act("connect")
-                return fail() if step == "connect value" else Line(machine.connect(self.target))  # type: ignore[no-any-return]
+                return fail() if step == "connect value" else Line(machine.connect(self.target))
 
             def notes(self) -> list[str]:
                 act("notes")
-                return fail() if step == "notes value" else []  # type: ignore[no-any-return]
+                return fail() if step == "notes value" else []
 
         self.transport = Bad
 
@@ -190,6 +190,7 @@ async def test_whatever_it_raises_the_others_are_served(step: str, fault: str) -
             assert type(error) is PluginError
             assert "transport bad: failed while" in error.message
             assert "\n" not in error.message
+            assert isinstance(error.__cause__, type(FAULTS[fault]()))
 
 
 @pytest.mark.parametrize("kind", OURS)
@@ -199,6 +200,8 @@ async def test_an_error_of_the_right_form_stays_what_it_is(step: str, kind: str)
         result = await manager.start(JobSpec(argv=("say",)), hosts=["good", "bad"])
         assert [job.ref for job in result.jobs] == ["1@good"]
         assert [(error.host, error.message) for error in result.errors] == [("bad", OURS[kind]().message)]
+        # For RJOB_DEBUG: there is nothing behind it.
+        assert result.errors[0].__cause__ is None
 
 
 @pytest.mark.parametrize(
