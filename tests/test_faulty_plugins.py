@@ -87,7 +87,7 @@ class Faulty:
 
             async def read(self, size: int = 65536) -> Chunk | None:
                 if step == "read value":
-                    return fail()
+                    return fail()  # type: ignore[no-any-return]
                 act("read")
                 return None if step == "wait" else await self.inner.read(size)
 
