@@ -190,6 +190,7 @@ async def test_whatever_it_raises_the_others_are_served(step: str, fault: str) -
             assert type(error) is PluginError
             assert "transport bad: failed while" in error.message
             assert "\n" not in error.message
+            assert isinstance(error.__cause__, type(FAULTS[fault]()))
 
 
 @pytest.mark.parametrize("kind", OURS)
@@ -199,6 +200,8 @@ async def test_an_error_of_the_right_form_stays_what_it_is(step: str, kind: str)
         result = await manager.start(JobSpec(argv=("say",)), hosts=["good", "bad"])
         assert [job.ref for job in result.jobs] == ["1@good"]
         assert [(error.host, error.message) for error in result.errors] == [("bad", OURS[kind]().message)]
+        # For RJOB_DEBUG: there is nothing behind it.
+        assert result.errors[0].__cause__ is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from rjob.core.loop import Overdue, cancelled, within
 from rjob.errors import PluginError, RjobError, TimedOut
@@ -55,7 +55,7 @@ class Guard:
         try:
             return work()
         except BaseException as error:
-            raise self.error(step, error) from error
+            self._raise(step, error)
 
     async def wait(self, step: str, work: Callable[[], Awaitable[T]], limit: float | None = None) -> T:
         """Call a coroutine function of the transport, and wait for it.
@@ -79,7 +79,7 @@ class Guard:
                 host=self.host,
             ) from None
         except BaseException as error:
-            raise self.error(step, error) from error
+            self._raise(step, error)
 
     async def let_go(self, close: Callable[[], Awaitable[None]]) -> None:
         """Close something; what goes wrong then is nobody's loss.
@@ -95,20 +95,14 @@ class Guard:
             if _is_ours(error):
                 raise
 
-    def error(self, step: str, error: BaseException) -> BaseException:
-        """The error to raise for what a transport raised.
+    def _raise(self, step: str, error: BaseException) -> NoReturn:
+        """Raise what a transport raised: an RjobError that can be shown, or the end of this program or task.
 
-        Args:
-            step: See :meth:`call`.
-            error: What it raised.
-
-        Returns:
-            The error itself where it is an RjobError of the right form, or the end of this program or task; else a
-            PluginError that names the transport.
+        Anything else is raised as a PluginError that names the transport.
         """
         if _is_ours(error) or (isinstance(error, RjobError) and _is_sound(error)):
-            return error
-        return self.fault(step, reason(error))
+            raise error
+        raise self.fault(step, reason(error)) from error
 
     def fault(self, step: str, why: str) -> PluginError:
         """The error that says that a transport does not do what a transport has to.

@@ -11,7 +11,7 @@ from rjob.core.loop import each
 from rjob.core.options import Options, Position, Query, Streams
 from rjob.core.owner import Found, Owner
 from rjob.core.usage import check_spec, check_words, secret_values
-from rjob.errors import RjobError, UsageError
+from rjob.errors import PluginError, RjobError, UsageError
 from rjob.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -435,7 +435,10 @@ class JobManager:
             try:
                 self._owners[name] = self._new_owner(name)
             except RjobError as error:
-                self._owners[name] = Owner(name, Unusable(error), {}, "")
+                # An error of its own: the plugins keep theirs, for the next host of that scheme.
+                own = PluginError(error.message, hint=error.hint) if type(error) is PluginError else error
+                own.__cause__ = error.__cause__
+                self._owners[name] = Owner(name, Unusable(own), {}, "")
         return self._owners[name]
 
     def _new_owner(self, name: str) -> Owner:

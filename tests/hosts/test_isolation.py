@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hosts.host import script
@@ -30,7 +30,7 @@ VERBS = [
     ("registry", "rebuild"),
     ("registry", "compact"),
 ]
-BAD: dict[str, dict[str, object]] = {
+BAD: dict[str, dict[str, Any]] = {
     "windows": {"hostname": "127.0.0.1", "runner": "windows"},
     "an unknown transport": {"transport": "nosuch"},
     "a URL that is none": {"transport": "ssh://["},
@@ -59,13 +59,14 @@ def test_settings_of_one_host(rjob: World, gpu: Host, hosts: Hosts, kind: str) -
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
 def test_every_verb(rjob: World, gpu: Host, hosts: Hosts, words: tuple[str, ...]) -> None:
     hosts.know("bad", transport="nosuch")
-    hosts.know("worse", hostname="127.0.0.1", runner="windows")
+    hosts.know("worse", transport="nosuch")
+    hosts.know("worst", hostname="127.0.0.1", runner="windows")
     rjob("wait", rjob.start("-H", "gpu", "-n", "job", "echo", "hello"))
-    done = rjob(*words, "-H", "bad", "-H", "gpu", "-H", "worse", status=None)
+    done = rjob(*words, "-H", "bad", "-H", "gpu", "-H", "worse", "-H", "worst", status=None)
     assert done.status == (125 if words[0] == "wait" or "-f" in words else 1), done
     said = [line.split(":")[1].strip() for line in done.errors.splitlines() if line.startswith("rjob: ")]
     # Some have something to say to a job that has ended.
-    assert [host for host in said if host != "gpu"] == ["bad", "worse"]
+    assert [host for host in said if host != "gpu"] == ["bad", "worse", "worst"]
     if words[0] in ("receive", "retry", "remove", "stop"):
         assert b"hello" in done.out
 
