@@ -30,10 +30,12 @@ def without_password(text: str) -> str:
     Args:
         text: A message, or one word of a command line.
     """
-    if ":" not in text or "@" not in text:
+    if ":" not in text:
         return text
     import re
 
+    # What stands in the place of a port and is none may be a password whose host was forgotten.
+    text = re.sub(r"(://[^/\s:@\[]+):(?!\d*(?:[/\s'\"]|$))[^\s@'\"]+(?!\S*@)", r"\1:…", text)
     return re.sub(r"""((?:://|^|[\s'"@(])[^\s/:@'"]*):(?!//)\S*@""", r"\1:…@", text)
 
 
@@ -57,8 +59,26 @@ class RjobError(Exception):
         super().__init__(without_password(message))
         self.message = without_password(message)
         self.hint = hint and without_password(hint)
-        self.host = host and without_password(host)
-        self.job = job and without_password(job)
+        self.host = host
+        self.job = job
+
+    @property
+    def host(self) -> str | None:
+        """The host that it is about, as the user named it."""
+        return self._host
+
+    @host.setter
+    def host(self, host: str | None) -> None:
+        self._host = host and without_password(host)
+
+    @property
+    def job(self) -> str | None:
+        """The job that it is about, as the user named it."""
+        return self._job
+
+    @job.setter
+    def job(self, job: str | None) -> None:
+        self._job = job and without_password(job)
 
     def __str__(self) -> str:
         return f"{self.host}: {self.message}" if self.host else self.message

@@ -34,7 +34,7 @@ def odd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
 def test_the_main_verbs(odd: World) -> None:
     done = odd.start("-n", "first", "sh", "-c", "echo out; echo err >&2; exit 3")
-    assert odd("wait", done, status=3).err == b""
+    assert odd("wait", done, status=3).out == b""
     received = odd("receive", done)
     assert (received.out, received.err) == (b"out\n", b"err\n")
     assert odd("receive", done).out == b""

@@ -1,12 +1,16 @@
 # The lock of an owner: held only while an operation runs, carries its holder's identity.
 
 # Take the lock, and finish what a dead holder left in pending.  Sets rj_me (this process's identity) and rj_backlog.
-# The lock is a symbolic link whose target is that identity: atomic, and made without a free block.
+# The lock is a symbolic link whose target is that identity: atomic, and made without a free block as long as it is short, so
+# of the boot's id only the first 18 characters are told: ext4 has room for 59 bytes in the inode.
 rj_lock() {
 	rj_proc $$
 	rj_me="$$ ${rj_start:--} $rj_boot ${rj_namespace:--}"
+	rj_brief=$rj_boot
+	case $rj_boot in ???????????????????*) rj_brief=${rj_boot%"${rj_boot#??????????????????}"} ;; esac
+	rj_brief="$$ ${rj_start:--} $rj_brief ${rj_namespace:--}"
 	rj_waits=0 rj_tail=''
-	until ! rj_is_locked && ln -s "$rj_me" "$rj_owner/lock" 2>/dev/null; do
+	until ! rj_is_locked && ln -s "$rj_brief" "$rj_owner/lock" 2>/dev/null; do
 		if ! rj_is_locked; then
 			rj_try_link
 		elif [ "$rj_waits" -gt 600 ]; then
@@ -40,7 +44,7 @@ rj_is_locked() { [ -h "$rj_owner/lock" ] || [ -e "$rj_owner/lock" ]; }
 # Nobody holds the lock and it cannot be made: say why, unless somebody held it for a moment.
 rj_try_link() {
 	rj_claim=$rj_owner/lock.$$.$rj_start
-	if ln -s "$rj_me" "$rj_claim" 2>/dev/null; then
+	if ln -s "$rj_brief" "$rj_claim" 2>/dev/null; then
 		rm -f "$rj_claim"
 		return
 	fi
@@ -65,6 +69,7 @@ rj_read_holder() {
 	set -- $rj_held
 	set +f
 	rj_held_pid=${1:-0} rj_held_begin=${2:--} rj_held_boot=${3:-none} rj_held_space=${4-}
+	case $rj_boot in "$rj_held_boot"*) rj_held_boot=$rj_boot ;; esac
 }
 
 # Read the lock's holder and say whether it is dead.
