@@ -30,7 +30,8 @@ def without_password(text: str) -> str:
     Args:
         text: A message, or one word of a command line.
     """
-    if ":" not in text:
+    # A plugin's error may hold anything.
+    if not isinstance(text, str) or ":" not in text:
         return text
     import re
 

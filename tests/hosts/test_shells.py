@@ -134,11 +134,13 @@ def test_two_machines_with_one_home(rjob: World, hosts: Hosts) -> None:
             "done": "machine-login2",
         }
     seen = {job["name"]: job for job in rjob("get", "-H", "login1", "--json").json["jobs"]}
+    # What login1 tells of another machine's jobs names none of that machine's.
     assert {name: job["ref"] for name, job in seen.items()} == {
         "on-login1": "1@login1",
-        "on-login2": "1@login2",
-        "done": "2@login2",
+        "on-login2": f"{seen['on-login2']['instance_id']}@login1",
+        "done": f"{seen['done']['instance_id']}@login1",
     }
+    assert "no job" in rjob("stop", seen["on-login2"]["ref"], status=1).errors
     assert (seen["done"]["state"], seen["done"]["exit_code"]) == ("Failed", 3)
     assert (seen["on-login1"]["state"], seen["on-login2"]["state"]) == ("Running", "Disconnected")
     assert seen["on-login2"]["owner"] == "login2"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -23,9 +21,6 @@ from rjob.runner import facts as gate
 from rjob.runner.facts import Facts, JobFacts, instant, number, secrets_of, signal_number, text_of
 from rjob.runner.launch import Launch, retry_of, start_request
 from rjob.runner.protocol import Line, Reply
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MARKER = "0123456789abcdef" * 2
 A = "11111111-2222-3333-4444-555555555555"
@@ -348,72 +343,3 @@ def test_one_instance_id_of_two_machines_is_the_owners() -> None:
     facts = Facts.read(lines)
     job, _ = view(facts, facts.jobs[A], None)
     assert (job.ref, job.command, job.out_bytes, job.foreign) == ("1", "mine", 5, False)
-
-
-# ------------------------------------------------------------------------------------------------------------ how much
-
-
-def flood(line: str, *, numbered: bool = False) -> Iterable[str]:
-    for count in range(100_000_000):
-        yield line.replace("N", f"{count:08x}") if numbered else line
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "x",
-        "x " * 300_000,
-        "job N 1",
-        "N-2222-3333-4444-555555555555/start:{}",
-        "N-2222-3333-4444-555555555555/error:" + "y" * 100_000,
-        f"{A}/job.json:" + "z" * 10_000_000,
-        f"selected {A} " + "aa " * 100_000,
-        "owner N x",
-    ],
-    ids=lambda line: line[:20],
-)
-def test_a_reply_without_end_is_an_error_or_costs_nothing(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_ROOM", "_JOBS", "_ANSWERS"):
-        monkeypatch.setattr(gate, name, getattr(gate, name) // 20)
-    facts = Facts()
-    tracemalloc.start()
-    try:
-        for count, text in enumerate(flood(line, numbered="N" in line)):
-            facts.add(text)
-            if count * len(text) > 400_000_000 or count > 300_000:
-                break
-    except ProtocolError:
-        pass
-    finally:
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    assert peak < 60 * 1024 * 1024
-
-
-@pytest.mark.parametrize("line", [b"\n", b"x\n", b"beat\n", MARKER.encode() + b" beat\n"])
-def test_lines_without_end_are_an_error(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rjob.runner.protocol._TEXT_LIMIT", 4_000_000)
-    reply = Reply(MARKER)
-    reply.feed("out", f"{MARKER} begin\n".encode())
-    piece = line * (65536 // len(line))
-
-    def talk() -> None:
-        for _ in range(10_000):
-            reply.feed("out", piece)
-
-    with pytest.raises(ProtocolError, match="does not end"):
-        talk()
-
-
-def test_many_short_lines_are_read_in_time_that_grows_with_them_alone() -> None:
-    reply = Reply(MARKER)
-    reply.feed("out", f"{MARKER} begin\n".encode())
-    assert len(reply.feed("out", b"a\n" * 2_000_000)) == 2_000_000
-
-
-def test_a_record_of_brackets_is_none() -> None:
-    job = JobFacts(A, "m")
-    job.add("start", '{"id":1,"argv":[' + "[]," * 5_000_000 + "[]]}")
-    before = sys.getrecursionlimit()
-    assert job.record is None
-    assert sys.getrecursionlimit() == before

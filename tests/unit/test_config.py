@@ -242,7 +242,7 @@ def test_what_cannot_be_a_host(tmp_path: Path, name: str) -> None:
 
 
 def test_a_transport_that_is_no_url(tmp_path: Path) -> None:
-    broken = load(tmp_path, '[hosts.gpu]\ntransport = "ssh://a:b"')
+    broken = load(tmp_path, '[hosts.gpu]\ntransport = "ssh://a:99999"')
     with pytest.raises(ConfigError, match=r"\[hosts.gpu\] transport: not a target"):
         broken.target("gpu")
 

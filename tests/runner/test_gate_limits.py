@@ -1,0 +1,104 @@
+"""How much a host may tell: a reply without end is an error, or costs nothing; signs of life are not part of it."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rjob.errors import ProtocolError
+from rjob.runner import facts as gate
+from rjob.runner.facts import Facts, JobFacts
+from rjob.runner.protocol import Data, Line, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MARKER = "0123456789abcdef" * 2
+A = "11111111-2222-3333-4444-555555555555"
+
+
+def flood(line: str, *, numbered: bool = False) -> Iterable[str]:
+    for count in range(100_000_000):
+        yield line.replace("N", f"{count:08x}") if numbered else line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x",
+        "x " * 300_000,
+        "job N 1",
+        "N-2222-3333-4444-555555555555/start:{}",
+        "N-2222-3333-4444-555555555555/error:" + "y" * 100_000,
+        f"{A}/job.json:" + "z" * 10_000_000,
+        f"selected {A} " + "aa " * 100_000,
+        "owner N x",
+    ],
+    ids=lambda line: line[:20],
+)
+def test_a_reply_without_end_is_an_error_or_costs_nothing(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_ROOM", "_JOBS", "_ANSWERS"):
+        monkeypatch.setattr(gate, name, getattr(gate, name) // 20)
+    facts = Facts()
+    tracemalloc.start()
+    try:
+        for count, text in enumerate(flood(line, numbered="N" in line)):
+            facts.add(text)
+            if count * len(text) > 400_000_000 or count > 300_000:
+                break
+    except ProtocolError:
+        pass
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 60 * 1024 * 1024
+
+
+@pytest.mark.parametrize("line", [b"\n", b"x\n", b"beat\n", MARKER.encode() + b" beat\n"])
+def test_lines_without_end_are_an_error(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rjob.runner.protocol._TEXT_LIMIT", 4_000_000)
+    reply = Reply(MARKER)
+    reply.feed("out", f"{MARKER} begin\n".encode())
+    piece = line * (65536 // len(line))
+
+    def talk() -> None:
+        for _ in range(10_000):
+            reply.feed("out", piece)
+
+    with pytest.raises(ProtocolError, match="does not end"):
+        talk()
+
+
+def test_many_short_lines_are_read_in_time_that_grows_with_them_alone() -> None:
+    reply = Reply(MARKER)
+    reply.feed("out", f"{MARKER} begin\n".encode())
+    assert len(reply.feed("out", b"a\n" * 2_000_000)) == 2_000_000
+
+
+def test_a_record_of_brackets_is_none() -> None:
+    job = JobFacts(A, "m")
+    job.add("start", '{"id":1,"argv":[' + "[]," * 5_000_000 + "[]]}")
+    assert job.record is None
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.lists(st.integers(0, 260), max_size=8), st.lists(st.integers(0, 200), max_size=4))
+def test_signs_of_life_anywhere_in_a_stream_are_taken_out(data: bytes, cuts: list[int], beats: list[int]) -> None:
+    beat = f"{MARKER} beat\n".encode()
+    spoken = bytearray(data)
+    for at in sorted(beats, reverse=True):
+        spoken[min(at, len(data)) : min(at, len(data))] = beat
+    whole = f"{MARKER} begin\n{MARKER} stream\n".encode() + bytes(spoken) + f"{MARKER} over\n{MARKER} end\n".encode()
+    reply = Reply(MARKER, streaming=True)
+    places = sorted({0, len(whole), *(min(cut, len(whole)) for cut in cuts)})
+    got = b""
+    for start, end in zip(places, places[1:], strict=False):
+        for event in reply.feed("out", whole[start:end]):
+            assert not isinstance(event, Line | Data)
+            got += getattr(event, "data", b"")
+    assert reply.ended
+    assert got == data
