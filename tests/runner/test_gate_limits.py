@@ -6,13 +6,11 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rjob.errors import ProtocolError
 from rjob.runner import facts as gate
 from rjob.runner.facts import Facts, JobFacts
-from rjob.runner.protocol import Data, Line, Reply
+from rjob.runner.protocol import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,22 +81,3 @@ def test_a_record_of_brackets_is_none() -> None:
     job = JobFacts(A, "m")
     job.add("start", '{"id":1,"argv":[' + "[]," * 5_000_000 + "[]]}")
     assert job.record is None
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=200), st.lists(st.integers(0, 260), max_size=8), st.lists(st.integers(0, 200), max_size=4))
-def test_signs_of_life_anywhere_in_a_stream_are_taken_out(data: bytes, cuts: list[int], beats: list[int]) -> None:
-    beat = f"{MARKER} beat\n".encode()
-    spoken = bytearray(data)
-    for at in sorted(beats, reverse=True):
-        spoken[min(at, len(data)) : min(at, len(data))] = beat
-    whole = f"{MARKER} begin\n{MARKER} stream\n".encode() + bytes(spoken) + f"{MARKER} over\n{MARKER} end\n".encode()
-    reply = Reply(MARKER, streaming=True)
-    places = sorted({0, len(whole), *(min(cut, len(whole)) for cut in cuts)})
-    got = b""
-    for start, end in zip(places, places[1:], strict=False):
-        for event in reply.feed("out", whole[start:end]):
-            assert not isinstance(event, Line | Data)
-            got += getattr(event, "data", b"")
-    assert reply.ended
-    assert got == data
