@@ -43,6 +43,10 @@ class Done(NamedTuple):
     out: bytes
     err: bytes
 
+    def __bool__(self) -> bool:
+        """Refuse: a tuple is always true, so ``assert rjob(…)`` would say nothing."""
+        raise TypeError("a finished command is neither true nor false: look at its fields")
+
     @property
     def text(self) -> str:
         """Its standard output, as text."""

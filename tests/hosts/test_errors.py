@@ -54,7 +54,7 @@ def test_an_unknown_host_key(rjob: World, gpu: Host) -> None:
     assert "not known" in first
     assert "SHA256:" in first
     follow_hint(rjob, hint)
-    assert rjob("get", *AT)
+    rjob("get", *AT)
 
 
 def test_a_changed_host_key(rjob: World, gpu: Host) -> None:
@@ -69,7 +69,7 @@ def test_a_changed_host_key(rjob: World, gpu: Host) -> None:
     first, hint = refused(rjob, "host-key")
     assert "not known" in first
     follow_hint(rjob, hint)
-    assert rjob("get", *AT)
+    rjob("get", *AT)
 
 
 def test_host_keys_with_openssh(rjob: World, hosts: Hosts) -> None:
@@ -186,6 +186,6 @@ def _fill_and_start(rjob: World, small: Path) -> None:
     assert "space" in done.errors
     assert rjob("get", "-q", *AT).text == ""
     ref = rjob.start(*AT, "echo", "hello")
-    assert rjob("wait", ref)
+    rjob("wait", ref)
     assert rjob("receive", ref).text == "hello\n"
     assert not list(small.glob("*/new/*"))
