@@ -11,11 +11,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 RJOB = [sys.executable, "-m", "rjob"]
 """The command, by the interpreter that runs the tests: whatever is installed there is what is tested."""
+
+requires_root = pytest.mark.usefixtures("as_root")
+"""Marks a test that only root can run: it mounts, gives files away or makes namespaces."""
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str = "the condition") -> Any:

@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from world import World
 
-from world import wait_until
+from world import requires_root, wait_until
 
 
 def words(rjob: World, *args: str) -> list[str]:
@@ -345,6 +345,7 @@ def test_hostile_files_in_the_owner(rjob: World) -> None:
     assert sum(b'"event":"start","id":%s,' % fresh.encode() in line for line in lines) == 1
 
 
+@requires_root
 def test_somebody_elses_folder(rjob: World) -> None:
     rjob.home.mkdir()
     os.chown(rjob.home, 65534, 65534)
@@ -354,6 +355,7 @@ def test_somebody_elses_folder(rjob: World) -> None:
     assert not list(rjob.home.iterdir())
 
 
+@requires_root
 def test_a_read_only_home(rjob: World) -> None:
     rjob.home.mkdir()
     subprocess.run(["mount", "--bind", rjob.home, rjob.home], check=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from hosts.host import TRANSPORTS
+from world import requires_root
 
 from rjob.testing.sshd import free_port
 
@@ -162,9 +163,8 @@ def test_a_host_that_talks_for_ever(rjob: World, hosts: Hosts, transport: str, c
     assert peak < 120 * 1024 * 1024
 
 
+@requires_root
 def test_a_full_disk_there(rjob: World, hosts: Hosts) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs to mount")
     host = hosts.add("gpu")
     small = rjob.root / "small"
     small.mkdir()

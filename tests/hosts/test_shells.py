@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hosts.host import SYSTEM_PATH, TRANSPORTS, script, tools_without, whole_life
-from world import wait_until
+from world import requires_root, wait_until
 
 if TYPE_CHECKING:
     from hosts.host import Host, Hosts
@@ -34,7 +34,7 @@ def need(program: str) -> str:
 
 def isolated(rjob: World, name: str, prepare: str, *flags: str) -> str:
     """A login shell whose commands run in namespaces of their own, prepared by a shell line."""
-    if os.geteuid() != 0 or subprocess.run(["unshare", *flags, "true"], check=False).returncode != 0:
+    if subprocess.run(["unshare", *flags, "true"], check=False).returncode != 0:
         pytest.skip("needs namespaces")
     inner = f'{prepare}; exec sh "$@"'
     return script(rjob.root / name, f"exec unshare {' '.join(flags)} sh -c '{inner}' sh \"$@\"")
@@ -114,6 +114,7 @@ def test_a_shell_that_cannot_read_the_command(rjob: World, hosts: Hosts) -> None
     assert "not found" not in rjob.job(odd)["reason"]
 
 
+@requires_root
 def test_two_machines_with_one_home(rjob: World, hosts: Hosts) -> None:
     shared = rjob.root / "shared"
     for name in ("login1", "login2"):
@@ -156,6 +157,7 @@ def test_two_machines_with_one_home(rjob: World, hosts: Hosts) -> None:
     assert rjob.job(other)["exit_code"] == 3
 
 
+@requires_root
 def test_a_home_that_cannot_be_written_to(rjob: World, hosts: Hosts) -> None:
     prepare = 'mount --bind "$HOME" "$HOME"; mount -o remount,ro,bind "$HOME"'
     hosts.add("gpu", shell=(isolated(rjob, "read-only", prepare, "--mount"),))
@@ -215,6 +217,7 @@ def test_without_setsid(rjob: World, hosts: Hosts, missing: list[str], rung: str
     rjob("wait", "last@gpu", status=4)
 
 
+@requires_root
 def test_without_proc(rjob: World, hosts: Hosts) -> None:
     shell = isolated(rjob, "no-proc", "mount -t tmpfs none /proc", "--mount")
     host = hosts.add("gpu", shell=(shell,))
@@ -249,9 +252,8 @@ def test_a_cache_that_somebody_clears(rjob: World, gpu: Host) -> None:
     assert [job["state"] for job in rjob("get", *AT, "--json").json["jobs"]] == ["Failed", "Failed"]
 
 
+@requires_root
 def test_somebody_elses_runner_is_not_run(rjob: World, gpu: Host) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs to give files away")
     ref = rjob.start(*AT, "true")
     rjob("wait", ref)
     wait_until(lambda: not gpu.processes(), what="the end of what runs the real one")
@@ -265,9 +267,8 @@ def test_somebody_elses_runner_is_not_run(rjob: World, gpu: Host) -> None:
     assert runner.stat().st_uid == 0
 
 
+@requires_root
 def test_somebody_elses_folder_is_not_used(rjob: World, gpu: Host) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs to give folders away")
     gpu.rjob_home.mkdir(parents=True)
     os.chown(gpu.rjob_home, 65534, 65534)
     done = rjob("start", *AT, "true", status=1)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fault_points import runner_with
 from runner.conftest import RUNNER, Exchange, Host
-from world import processes_with, wait_until
+from world import processes_with, requires_root, wait_until
 
 from rjob.errors import OwnerError, RjobError
 from rjob.models import JobSpec, State
@@ -614,7 +614,7 @@ def test_rebuild_of_more_jobs_than_an_argument_list_holds(host: Host) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, as_root: None) -> Iterator[Path]:
     """A file system that is soon full."""
     place = tmp_path / "disk"
     place.mkdir()
@@ -759,6 +759,7 @@ def test_a_symbolic_link_in_place_of_a_job(any_host: Host) -> None:
     assert (any_host.owner / "ids" / "2").exists()
 
 
+@requires_root
 @pytest.mark.parametrize("place", ["home", "owner"])
 def test_a_home_of_somebody_else_is_left_alone(any_host: Host, place: str) -> None:
     any_host.ended(any_host.line("exit 0"))
@@ -791,6 +792,7 @@ def test_a_machine_id_that_is_no_name_is_refused(host: Host, machine: str) -> No
     assert caught.value.code == "machine"
 
 
+@requires_root
 def test_a_home_that_is_read_only(any_host: Host) -> None:
     job = any_host.line("echo x")
     any_host.ended(job)
