@@ -54,6 +54,7 @@ def test_a_slow_reader_makes_the_client_wait_not_grow(rjob: World, gpu: Host) ->
     client = rjob.popen("receive", ref)
     assert client.stdout is not None
     assert len(client.stdout.read(1000)) == 1000
+    # Not to wait for something: in that time it could grow.
     time.sleep(2)
     assert psutil.Process(client.pid).memory_info().rss <= 80 * MIB
     rest = 0
