@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from world import wait_until
+from world import naps, wait_until
 
 if TYPE_CHECKING:
     from world import World
@@ -21,23 +21,22 @@ AWAY = "job 1 was removed meanwhile"
 @pytest.mark.parametrize("verb", [["wait"], ["wait", "--any"], ["receive", "-f"]], ids=["wait", "any", "follow"])
 def test_a_viewer_of_a_removed_job_is_told(rjob: World, verb: list[str]) -> None:
     ref = rjob.start("sleep", "60")
-    before = len(rjob.processes())
     viewers = [rjob.popen(*verb, ref) for _ in range(4)]
-    wait_until(lambda: len(rjob.processes()) >= before + 12, what="the viewers' runners")
+    wait_until(lambda: all(naps(viewer.pid) for viewer in viewers), what="the viewers' runners")
     rjob("remove", "--force", ref)
     for viewer in viewers:
         out, err = viewer.communicate(timeout=20)
         # It may have seen how the job ended before the job went.
         assert viewer.returncode in (125, 143), err
         assert viewer.returncode == 143 or (out, AWAY in err.decode()) == (b"", True)
-    assert not rjob.processes()
+    wait_until(lambda: not rjob.processes(), what="the end of every process")
 
 
 def test_waiting_for_others_goes_on(rjob: World) -> None:
     gate = rjob.root / "gate"
     gone, other = rjob.start("sleep", "60"), rjob.shell(f"until [ -e '{gate}' ]; do sleep 0.05; done; exit 3")
     viewer = rjob.popen("wait", "--json", gone, other)
-    wait_until(lambda: len(rjob.processes()) >= 7, what="the waiting runner")
+    wait_until(lambda: naps(viewer.pid), what="the waiting runner")
     # Without a moment in which its end could be seen.
     (rjob.folder(gone)).rename(rjob.root / "taken")
     used = sum(psutil.Process(viewer.pid).cpu_times()[:2])
@@ -57,7 +56,7 @@ def test_waiting_for_others_goes_on(rjob: World) -> None:
 def test_a_folder_that_vanishes_is_gone(rjob: World, verb: list[str]) -> None:
     ref = rjob.start("sleep", "60")
     viewer = rjob.popen(*verb, ref)
-    wait_until(lambda: len(rjob.processes()) >= 5, what="the viewer's runner")
+    wait_until(lambda: naps(viewer.pid), what="the viewer's runner")
     rjob.folder(ref).rename(rjob.root / "taken")
     _, err = viewer.communicate(timeout=20)
     assert viewer.returncode == 125
@@ -65,8 +64,10 @@ def test_a_folder_that_vanishes_is_gone(rjob: World, verb: list[str]) -> None:
 
 
 def test_start_and_wait(rjob: World) -> None:
-    viewer = rjob.popen("start", "--wait", "sleep", "60")
-    wait_until(lambda: (rjob.owner / "ids" / "1").exists() and len(rjob.processes()) >= 5, what="the waiting runner")
+    viewer = rjob.popen("start", "--wait", "sleep", "60", bufsize=0)
+    assert viewer.stderr is not None
+    assert b"started" in viewer.stderr.readline()
+    wait_until(lambda: naps(viewer.pid), what="the waiting runner")
     rjob.folder("1").rename(rjob.root / "taken")
     _, err = viewer.communicate(timeout=20)
     assert viewer.returncode == 125
