@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from world import RJOB, wait_until
@@ -140,6 +140,15 @@ def job(rjob: World) -> World:
     return rjob
 
 
+def jobs(rjob: World) -> dict[str, dict[str, Any]]:
+    """All jobs by their references, once they have ended."""
+    every = rjob("get", "-q", "--all").text.split()
+    rjob("wait", *every, status=None)
+    found = {job["ref"]: job for job in rjob("get", "--all", "--json").json["jobs"]}
+    assert all(job["state"] in ("Completed", "Failed") for job in found.values())
+    return found
+
+
 @pytest.mark.parametrize(("words", "status", "lost"), DATA, ids=[" ".join(words) for words, _, _ in DATA])
 def test_data(job: World, words: tuple[str, ...], status: int, lost: int) -> None:
     for redirection, broken in BROKEN.items():
@@ -172,26 +181,34 @@ def test_what_was_started_is_told(job: World, verb: tuple[str, ...], form: str) 
         assert ran.status == (1 if "out" in broken else 0), (redirection, ran)
         if broken == "out":
             assert f"Job {count} started".encode() in ran.err, (redirection, ran)
-        ended = job.ended(str(count))
-        assert (ended["exit_code"], ended["output_bytes"]) == (3, {"out": 4, "err": 4}), (redirection, ended)
+    told = jobs(job)
+    assert len(told) == 1 + len(BROKEN)
+    for ended in told.values():
+        assert (ended["exit_code"], ended["output_bytes"]) == (3, {"out": 4, "err": 4}), ended
 
 
 def test_a_reference_that_is_lost_does_not_end_the_waiting(job: World) -> None:
-    for count, (redirection, broken) in enumerate(BROKEN.items(), 2):
+    for redirection, broken in BROKEN.items():
         ran = run(job, redirection, "start", "-q", "--wait", "-c", "sleep 0.1; exit 3")
         assert ran.status == (125 if "out" in broken else 3), (redirection, ran)
-        assert job.job(str(count))["state"] == "Failed"
+    told = jobs(job)
+    assert len(told) == 1 + len(BROKEN)
+    assert {one["state"] for one in told.values()} == {"Failed"}
 
 
 @pytest.mark.parametrize("follow", [False, True])
 def test_output_that_cannot_be_delivered_stays_unreceived(job: World, follow: bool) -> None:
-    for redirection, broken in BROKEN.items():
-        ref = job.shell(LINE)
-        before = job.ended(ref)["received_bytes"]
-        ran = run(job, redirection, "receive", ref, *(["-f"] if follow else []))
-        received = job.job(ref)["received_bytes"]
-        assert before == {"out": 0, "err": 0}
-        good, bad = (3, 125) if follow else (0, 1)
+    refs = [job.shell(LINE) for _ in BROKEN]
+    before = jobs(job)
+    assert all(before[ref]["received_bytes"] == {"out": 0, "err": 0} for ref in refs)
+    done = [
+        run(job, redirection, "receive", ref, *(["-f"] if follow else []))
+        for ref, redirection in zip(refs, BROKEN, strict=True)
+    ]
+    after = jobs(job)
+    good, bad = (3, 125) if follow else (0, 1)
+    for ref, ran, (redirection, broken) in zip(refs, done, BROKEN.items(), strict=True):
+        received = after[ref]["received_bytes"]
         if broken and "GONE" not in redirection:
             assert ran.status == bad, (redirection, ran)
         elif not broken:
