@@ -197,9 +197,9 @@ rj_drop_strays() {
 }
 
 rj_op_info() {
-	rj_pick_rung
+	rj_find_detach
 	rj_describe_owner
-	printf 'info home %s\ninfo detach %s\ninfo system %s\n' "$rj_home" "$rj_rung" "$(uname -sr)"
+	printf 'info home %s\ninfo detach %s\ninfo system %s\n' "$rj_home" "$rj_detach" "$(uname -sr)"
 	printf 'info login-shell %s\n' "${SHELL-}"
 	rj_word=none
 	if [ -r "/proc/$$/stat" ]; then rj_word=proc; elif ps -o lstart= -p $$ >/dev/null 2>&1; then rj_word=ps; fi
