@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from fault_points import keep, runner_with
 from world import wait_until
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ def test_a_viewer_of_a_removed_job_is_told(rjob: World, verb: list[str]) -> None
 def test_waiting_for_others_goes_on(rjob: World) -> None:
     gate = rjob.root / "gate"
     gone, other = rjob.start("sleep", "60"), rjob.shell(f"until [ -e '{gate}' ]; do sleep 0.05; done; exit 3")
+    waiting = rjob.root / "waiting"
+    keep(rjob, runner_with("waiting", f'true >"{waiting}"'))
     viewer = rjob.popen("wait", "--json", gone, other)
-    wait_until(lambda: len(rjob.processes()) >= 7, what="the waiting runner")
+    wait_until(waiting.exists, what="the waiting runner")
     # Without a moment in which its end could be seen.
     (rjob.folder(gone)).rename(rjob.root / "taken")
     time.sleep(0.5)
@@ -65,8 +68,10 @@ def test_a_folder_that_vanishes_is_gone(rjob: World, verb: list[str]) -> None:
 
 
 def test_start_and_wait(rjob: World) -> None:
+    waiting = rjob.root / "waiting"
+    keep(rjob, runner_with("waiting", f'true >"{waiting}"'))
     viewer = rjob.popen("start", "--wait", "sleep", "60")
-    wait_until(lambda: (rjob.owner / "ids" / "1").exists() and len(rjob.processes()) >= 5, what="the waiting runner")
+    wait_until(waiting.exists, what="the waiting runner")
     rjob.folder("1").rename(rjob.root / "taken")
     _, err = viewer.communicate(timeout=20)
     assert viewer.returncode == 125
