@@ -25,6 +25,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture
+def as_root() -> None:
+    """Skip the test unless root runs it; what tests name by ``world.requires_root``, and fixtures by this."""
+    if os.geteuid() != 0:
+        pytest.skip("not applicable: only root can mount, give files away and make namespaces")
+
+
+@pytest.fixture
 def rjob(tmp_path: Path) -> Iterator[World]:
     """The ``rjob`` command with a home of its own."""
     world = World(tmp_path)

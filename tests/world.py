@@ -11,11 +11,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 RJOB = [sys.executable, "-m", "rjob"]
 """The command, by the interpreter that runs the tests: whatever is installed there is what is tested."""
+
+requires_root = pytest.mark.usefixtures("as_root")
+"""Marks a test that only root can run: it mounts, gives files away or makes namespaces."""
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str = "the condition") -> Any:
@@ -42,6 +47,10 @@ class Done(NamedTuple):
     status: int
     out: bytes
     err: bytes
+
+    def __bool__(self) -> bool:
+        """Refuse: a tuple is always true, so ``assert rjob(…)`` would say nothing."""
+        raise TypeError("a finished command is neither true nor false: look at its fields")
 
     @property
     def text(self) -> str:

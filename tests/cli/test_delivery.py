@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
+import termios
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from cli.standin import a_job
+from world import wait_until
 
 from rjob.cli.delivery import Delivery, Stream, open_file
 from rjob.core.sink import ReaderGone
@@ -27,6 +31,10 @@ class Pipe:
 
     def read(self, size: int = 1 << 20) -> bytes:
         return os.read(self.reader, size)
+
+    def holds(self) -> int:
+        """How many bytes wait to be read."""
+        return int.from_bytes(fcntl.ioctl(self.reader, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def hang_up(self) -> None:
         os.close(self.reader)
@@ -68,6 +76,7 @@ def test_held_waits_for_the_reader(pipe: Pipe) -> None:
     before = time.monotonic()
 
     def read_late() -> None:
+        # Not to wait for something: that late is the reader.
         time.sleep(0.2)
         pipe.read()
 
@@ -116,7 +125,7 @@ def test_a_reader_that_goes_in_the_middle(pipe: Pipe, prefix: bool) -> None:
     def read_some() -> None:
         while len(got) < 300_000:
             got.extend(pipe.read(5000))
-        time.sleep(0.1)
+        wait_until(lambda: pipe.holds() > 5000, what="a pipe that is full again")
         pipe.hang_up()
 
     reader = threading.Thread(target=read_some)

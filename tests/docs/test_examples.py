@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("tutorial/*.md")), *sorted(DOCS.glob("how-to/*.md"))]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 HOSTS = ("gpu", "web1", "web2")
 
 
@@ -38,7 +39,15 @@ class Step(NamedTuple):
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    # A plugin's entry points are a part of its pyproject.toml.
+    return [textwrap.dedent(block) for block in found if "entry-points" not in block]
+
+
+def pages_with(language: str) -> pytest.MarkDecorator:
+    """Run a test for each page that has such a block."""
+    pages = [page for page in PAGES if blocks(page, language)]
+    return pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def steps(block: str) -> list[Step]:
@@ -97,7 +106,7 @@ def bin(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=lambda page: page.stem)
+@pages_with("console")
 def test_consoles(page: Path, rjob: World, bin: Path) -> None:
     examples = [steps(block) for block in blocks(page, "console")]
     hosts = Hosts(rjob)
@@ -108,6 +117,7 @@ def test_consoles(page: Path, rjob: World, bin: Path) -> None:
                 hosts.add(name)
         hosts.group("web", "web[1-2]")
         for block in examples:
+            assert block, f"{page.name} has an example without a command"
             done = run(rjob, block, bin)
             for step, following, (output, status) in zip(block, [*block[1:], None], done, strict=True):
                 if step.output:
@@ -120,14 +130,15 @@ def test_consoles(page: Path, rjob: World, bin: Path) -> None:
         hosts.close()
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+@pages_with("toml")
 def test_settings_files(page: Path) -> None:
     for block in blocks(page, "toml"):
-        if "entry-points" not in block:
-            Config(tomllib.loads(block), environ={})
+        settings = tomllib.loads(block)
+        assert settings, block
+        Config(settings, environ={})
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+@pages_with("python")
 def test_python(page: Path, rjob: World, bin: Path) -> None:
     for block in blocks(page, "python"):
         env = rjob.env | {"PATH": f"{bin}:{os.environ['PATH']}"}
@@ -135,3 +146,11 @@ def test_python(page: Path, rjob: World, bin: Path) -> None:
             [sys.executable, "-c", block], env=env, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_there_is_something_to_run_in_every_language() -> None:
+    assert {language for page in PAGES for language in ("console", "toml", "python") if blocks(page, language)} == {
+        "console",
+        "toml",
+        "python",
+    }

@@ -7,14 +7,12 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from world import processes_with, wait_until
+from world import processes_with, requires_root, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from world import World
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
 
 
 def refused(rjob: World, code: str, place: Path, home: Path | None = None) -> None:
@@ -83,7 +81,7 @@ def test_no_runner_is_run_through_a_link(rjob: World) -> None:
     refused(rjob, "link", rjob.home / "runner")
 
 
-@needs_root
+@requires_root
 def test_a_link_or_a_folder_of_somebody_else(rjob: World) -> None:
     link = rjob.root / "link"
     link.symlink_to(rjob.root / "mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -36,12 +37,22 @@ def line(hosts: Hosts, gpu: Host) -> Iterator[Line]:
     made.close()
 
 
+def serving(gpu: Host, *, seen: frozenset[int] = frozenset()) -> frozenset[int]:
+    """Wait for what serves a request there and is none of those seen before; all of it so far."""
+    wait_until(lambda: _serving(gpu) - seen, what="the process that serves the viewer")
+    return seen | _serving(gpu)
+
+
+def _serving(gpu: Host) -> set[int]:
+    return set(gpu.server.session_pids()).intersection(gpu.processes())
+
+
 @both
 def test_a_job_outlives_its_client_its_session_and_the_server(rjob: World, gpu: Host) -> None:
     gate = gpu.home / "gate"
     os.mkfifo(gate)
     ref = rjob.start(*AT, "-c", f"echo begun; read x <{gate}; echo $x; exit 5")
-    client = rjob.popen("receive", "-f", ref)
+    client = rjob.popen("receive", "-f", ref, bufsize=0)
     assert client.stdout is not None
     assert client.stdout.readline() == b"begun\n"
     client.kill()
@@ -55,7 +66,7 @@ def test_a_job_outlives_its_client_its_session_and_the_server(rjob: World, gpu: 
     gpu.server.start()
     job = rjob.job(ref)
     assert (job["state"], job["exit_code"]) == ("Failed", 5)
-    assert rjob("wait", ref, status=5)
+    rjob("wait", ref, status=5)
     assert rjob("receive", "--all", ref).out == b"begun\nstill here\n"
 
 
@@ -65,19 +76,21 @@ def test_a_job_outlives_a_client_killed_at_once_after_the_start(rjob: World, gpu
     client.kill()
     client.communicate()
     kill(gpu.server.session_pids())
-    assert rjob("wait", "1@gpu", status=4)
+    rjob("wait", "1@gpu", status=4)
 
 
 @both
 def test_a_follower_comes_back_and_tells_everything_once(rjob: World, gpu: Host) -> None:
     ref = rjob.start(*AT, "-c", COUNTING)
-    client = rjob.popen("receive", "-f", ref)
-    for pause in (1.0, 1.5):
-        time.sleep(pause)
-        assert client.poll() is None
+    client = rjob.popen("receive", "-f", ref, bufsize=0)
+    assert client.stdout is not None
+    begun = b""
+    for number in (20, 60):
+        while not begun.endswith(b"\n%d\n" % number):
+            begun += client.stdout.readline()
         gpu.server.drop_connections()
     out, err = client.communicate(timeout=60)
-    assert (client.returncode, out, err) == (6, NUMBERS, NUMBERS)
+    assert (client.returncode, begun + out, err) == (6, NUMBERS, NUMBERS)
     assert rjob("receive", ref)[1:] == (b"", b"")
 
 
@@ -85,20 +98,23 @@ def test_a_follower_comes_back_and_tells_everything_once(rjob: World, gpu: Host)
 def test_a_waiter_comes_back(rjob: World, gpu: Host) -> None:
     ref = rjob.start(*AT, "-c", COUNTING)
     client = rjob.popen("wait", ref)
-    for pause in (1.0, 1.5):
-        time.sleep(pause)
+    seen: frozenset[int] = frozenset()
+    for _ in range(2):
+        seen = serving(gpu, seen=seen)
         assert client.poll() is None
         gpu.server.drop_connections()
     _, err = client.communicate(timeout=60)
-    assert (client.returncode, err) == (6, b"")
+    assert client.returncode == 6
+    assert re.fullmatch(rb"Job 1@gpu failed \(exit status 6\): .*\n", err), err
 
 
 @pytest.mark.parametrize("verb", [["receive", "-f"], ["wait"]], ids=["follow", "wait"])
 def test_a_viewer_gets_over_a_server_that_is_away_for_a_while(rjob: World, gpu: Host, verb: list[str]) -> None:
     ref = rjob.start(*AT, "-c", COUNTING)
     client = rjob.popen(*verb, ref)
-    time.sleep(1)
+    serving(gpu)
     gpu.server.stop()
+    # Not to wait for something: that long it is away.
     time.sleep(2)
     gpu.server.start()
     out, err = client.communicate(timeout=60)
@@ -110,13 +126,15 @@ def test_a_line_that_falls_silent_is_noticed(rjob: World, gpu: Host, hosts: Host
     """As when a machine falls asleep or a cable is drawn: nobody says that the connection is gone."""
     hosts.know("gpu", keepalive=0.3)
     ref = rjob.start(*AT, "-c", COUNTING)
-    client = rjob.popen("receive", "-f", ref)
-    time.sleep(1)
+    client = rjob.popen("receive", "-f", ref, bufsize=0)
+    assert client.stdout is not None
+    begun = client.stdout.readline()
+    connections = len(line.counts)
     line.flowing.clear()
-    time.sleep(1.5)
+    wait_until(lambda: len(line.counts) > connections, what="another connection")
     line.flowing.set()
     out, err = client.communicate(timeout=60)
-    assert (client.returncode, out) == (6, NUMBERS), err
+    assert (client.returncode, begun + out) == (6, NUMBERS), err
     wait_until(lambda: not gpu.processes(), what="the end of every process on the host")
 
 
@@ -124,7 +142,7 @@ def test_a_receive_that_is_cut_short_loses_nothing(rjob: World, gpu: Host, line:
     data = os.urandom(3_000_000)
     (gpu.home / "data").write_bytes(data)
     ref = rjob.start(*AT, "cat", str(gpu.home / "data"))
-    assert rjob("wait", ref)
+    rjob("wait", ref)
     line.cut_next("down", 1_000_000)
     first = rjob("receive", ref, status=None)
     again = rjob("receive", ref)
@@ -138,7 +156,6 @@ def test_a_receive_that_is_cut_short_loses_nothing(rjob: World, gpu: Host, line:
 def _viewing(rjob: World, gpu: Host, verb: list[str], ref: str, before: set[int]) -> Popen[bytes]:
     client = rjob.popen(*verb, ref)
     wait_until(lambda: len(set(gpu.processes()) - before) >= 2, what="the viewer's processes on the host")
-    time.sleep(0.5)
     return client
 
 

@@ -29,7 +29,7 @@ def state(rjob: World, ref: str) -> str:
 def test_start_get_wait_receive_remove(rjob: World, gpu: Host) -> None:
     started = rjob("start", *AT, "-n", "first", "-c", "printf 'out\\377\\0'; printf err >&2; exit 3")
     assert "1@gpu" in started.text
-    assert rjob("wait", "1@gpu", status=3)
+    rjob("wait", "1@gpu", status=3)
     (job,) = rjob("get", "1@gpu", "--json").json["jobs"]
     assert (job["ref"], job["id"], job["name"], job["state"]) == ("1@gpu", 1, "first", "Failed")
     assert (job["exit_code"], job["machine"], job["location"]) == (3, gpu.machine, "localhost")
@@ -39,7 +39,7 @@ def test_start_get_wait_receive_remove(rjob: World, gpu: Host) -> None:
     assert rjob("receive", *AT, "1").out == b""
     assert rjob.job("first@gpu")["has_more_data"] is False
     assert "1@gpu" in rjob("get", *AT).text
-    assert rjob("remove", "1@gpu")
+    rjob("remove", "1@gpu")
     assert "gpu" in rjob("get", "1@gpu", status=1).errors
     # Nothing of all that happened here.
     assert not rjob.home.exists()
@@ -49,7 +49,7 @@ def test_start_get_wait_receive_remove(rjob: World, gpu: Host) -> None:
 def test_references_can_be_given_back_as_they_are(rjob: World, gpu: Host) -> None:
     refs = [rjob.start(*AT, "-n", f"job-{number}x", "true") for number in range(2)]
     assert refs == ["1@gpu", "2@gpu"]
-    assert rjob("wait", *refs)
+    rjob("wait", *refs)
     assert rjob("get", "-q", *refs).text.split() == refs
     assert rjob("get", "-q", *AT).text.split() == refs
     assert rjob("get", "-q", "1-2@gpu").text.split() == refs
@@ -78,17 +78,17 @@ def test_stop_signal_suspend_and_resume(rjob: World, gpu: Host) -> None:
     rjob("stop", ref, "--grace", "1")
     job = rjob.job(ref)
     assert (job["state"], job["signal"]) == ("Stopped", signal.SIGTERM)
-    assert rjob("wait", ref, status=143)
+    rjob("wait", ref, status=143)
     assert not gpu.processes()
 
 
 @both
 def test_retry_and_prune(rjob: World, gpu: Host) -> None:
     ref = rjob.start(*AT, "-e", "X=a b", "--stdin", "-", "-c", "cat; echo $X; exit 4", input=b"input ")
-    assert rjob("wait", ref, status=4)
+    rjob("wait", ref, status=4)
     again = rjob("retry", "-q", ref).text.strip()
     assert again == "2@gpu"
-    assert rjob("wait", again, status=4)
+    rjob("wait", again, status=4)
     assert rjob("receive", again).text == "input a b\n"
     assert rjob.job(again)["retry_of"] == rjob.job(ref)["instance_id"]
     pruned = rjob("prune", *AT, "--keep", "1", "--json").json["jobs"]
@@ -128,10 +128,10 @@ def test_output_is_bytes(rjob: World, gpu: Host) -> None:
     (gpu.home / "data").write_bytes(data)
     (gpu.home / "other").write_bytes(other)
     ref = rjob.start(*AT, "-c", "cat data & cat other >&2; wait")
-    assert rjob("wait", ref)
+    rjob("wait", ref)
     kept = rjob("receive", "--keep", ref)
     assert (kept.out, kept.err) == (data, other)
-    assert rjob("receive", ref, "-o", rjob.root / "file", "--stream", "out")
+    rjob("receive", ref, "-o", rjob.root / "file", "--stream", "out")
     assert (rjob.root / "file").read_bytes() == data
     assert rjob("receive", ref).err == other
     assert rjob("receive", ref)[1:] == (b"", b"")
@@ -141,7 +141,7 @@ def test_output_is_bytes(rjob: World, gpu: Host) -> None:
 @both
 def test_the_last_lines(rjob: World, gpu: Host) -> None:
     ref = rjob.start(*AT, "-c", "seq 100000; seq 10 >&2")
-    assert rjob("wait", ref)
+    rjob("wait", ref)
     done = rjob("receive", ref, "--tail", "2")
     assert (done.out, done.err) == (b"99999\n100000\n", b"9\n10\n")
     assert len(rjob("receive", ref).out.splitlines()) == 100_000
@@ -155,7 +155,7 @@ def test_following(rjob: World, gpu: Host) -> None:
     assert rjob("receive", ref).out == b""
     done = rjob("start", *AT, "-f", "-c", "echo a; exit 8", status=8)
     assert done.out == b"a\n"
-    assert rjob("start", *AT, "--wait", "no-such-command", status=127)
+    rjob("start", *AT, "--wait", "no-such-command", status=127)
 
 
 @both
@@ -190,7 +190,7 @@ def test_arguments_arrive_exactly(rjob: World, gpu: Host) -> None:
     ]
     code = "import json, sys; print(json.dumps(sys.argv[1:]))"
     ref = rjob.start(*AT, "--", "python3", "-c", code, *words, *(["x" * 100_000] * 3))
-    assert rjob("wait", ref)
+    rjob("wait", ref)
     assert json.loads(rjob("receive", ref).out) == words + ["x" * 100_000] * 3
     assert rjob.job(ref)["argv"][:3] == ["python3", "-c", code]
 
@@ -203,7 +203,7 @@ def test_a_script_of_a_mebibyte_and_five_of_input(rjob: World, gpu: Host) -> Non
     script.write_text(body + "#" * 1024 * 1024)
     data = os.urandom(5 * 1024 * 1024)
     ref = rjob.start(*AT, "--stdin", "-", "--script", str(script), "a b", "-c", input=data)
-    assert rjob("wait", ref)
+    rjob("wait", ref)
     assert rjob("receive", ref).text == f"['a b', '-c'] {hashlib.sha256(data).hexdigest()}\n"
     assert (gpu.folder(ref) / "stdin").read_bytes() == data
     assert (gpu.folder(ref) / "script").read_bytes() == script.read_bytes()
@@ -217,14 +217,14 @@ def test_directory_and_environment(rjob: World, gpu: Host) -> None:
     env = {"MINE": "not sent", "NAMED": "two\nlines 'and' $quotes %0A"}
     plain = rjob.start(*AT, "-e", "SET=1 2", "-e", "NAMED", "python3", "-c", code, env=env)
     placed = rjob.start(*AT, "-C", str(there), "python3", "-c", code)
-    assert rjob("wait", plain, placed)
+    rjob("wait", plain, placed)
     where, found = json.loads(rjob("receive", plain).out)
     assert where == str(gpu.home)
     assert (found["SET"], found["NAMED"], found["HOME"]) == ("1 2", env["NAMED"], str(gpu.home))
     assert (found["RJOB_ID"], "MINE" in found) == ("1", False)
     assert json.loads(rjob("receive", placed).out)[0] == str(there)
     nowhere = rjob.start(*AT, "-C", "/no/such/folder", "true")
-    assert rjob("wait", nowhere, status=126)
+    rjob("wait", nowhere, status=126)
     assert "/no/such/folder" in rjob.job(nowhere)["reason"]
 
 
@@ -240,7 +240,7 @@ def test_a_secret_is_on_no_disk_and_in_no_argument_list(rjob: World, gpu: Host) 
     secret = "s3cr%t\nwith 'every'thing %0A"
     ref = rjob.start(*AT, "--secret", "TOKEN", "sh", "-c", 'sleep 1; printf %s "$TOKEN"', env={"TOKEN": secret})
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _holds(path, b"s3cr%t")]
-    assert rjob("wait", ref)
+    rjob("wait", ref)
     sockets = Path(rjob.env["XDG_RUNTIME_DIR"])
     files = [path for root in (rjob.root, sockets) for path in root.rglob("*") if path.is_file()]
     assert len(files) > 10
@@ -256,7 +256,7 @@ def test_the_profile_is_read_with_login_only(rjob: World, gpu: Host) -> None:
     plain = rjob.start(*AT, "-c", "echo ${PROFILE-not}")
     login = rjob.start(*AT, "--login", "-c", "echo ${PROFILE-not}")
     words = rjob.start(*AT, "--login", "sh", "-c", "echo ${PROFILE-not} $1", "sh", "a  b")
-    assert rjob("wait", plain, login, words)
+    rjob("wait", plain, login, words)
     assert rjob("receive", plain).text == "not\n"
     assert rjob("receive", login).text == "read\n"
     assert rjob("receive", words).text == "read a b\n"
@@ -267,8 +267,8 @@ def test_the_host_of_the_environment(rjob: World, gpu: Host) -> None:
     there = rjob.start("-c", "echo there", env={"RJOB_HOST": "gpu"})
     here = rjob.start("-H", ".", "-c", "echo here", env={"RJOB_HOST": "gpu"})
     assert (there, here) == ("1@gpu", "1")
-    assert rjob("wait", there)
-    assert rjob("wait", here)
+    rjob("wait", there)
+    rjob("wait", here)
     assert rjob("receive", "1", env={"RJOB_HOST": "gpu"}).text == "there\n"
     assert rjob("receive", "1").text == "here\n"
     assert rjob("get", "-q", *AT, "-H", ".").text.split() == ["1@gpu", "1"]
@@ -279,12 +279,12 @@ def test_a_url_in_the_place_of_a_name(rjob: World, gpu: Host, hosts: Hosts) -> N
     hosts.know("other", gpu, transport=f"ssh://{gpu.server.user}@127.0.0.1:{gpu.server.port}")
     ref = rjob.start("-H", "other", "true")
     assert ref == "1@other"
-    assert rjob("wait", ref)
+    rjob("wait", ref)
 
 
 def test_a_time_limit(rjob: World, gpu: Host) -> None:
     ref = rjob.start(*AT, "--time-limit", "1", "sleep", "60")
-    assert rjob("wait", ref, status=143)
+    rjob("wait", ref, status=143)
     job = rjob.job(ref)
     assert job["state"] == "Failed"
     assert "time limit" in job["reason"]

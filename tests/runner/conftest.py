@@ -271,8 +271,15 @@ class Host:
 
     def settled(self, uuid: str) -> None:
         """Wait until a job's end is in the journal and nothing of it works any more."""
-        number = (self.folder(uuid) / "id").read_text().strip()
-        wait_until(lambda: not (self.owner / "live" / number).exists(), what="the journalled end")
+        end = f',"instance":"{uuid}",'
+        wait_until(
+            lambda: any('"event":"end"' in line and end in line for line in self.journal()), what="the journalled end"
+        )
+        wait_until(lambda: not processes_with(f"RJOB_SUPERVISES={uuid}"), what="the end of the supervisor")
+
+    def journal(self) -> list[str]:
+        """The lines of the registry so far."""
+        return (self.owner / "registry.jsonl").read_text().splitlines()
 
     def out(self, uuid: str, stream: str = "out") -> bytes:
         return (self.folder(uuid) / stream).read_bytes()

@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from world import requires_root
 
 from rjob.errors import ConfigError, RjobError, UsageError
 from rjob.transports.base import Target
@@ -152,9 +153,8 @@ def test_a_configuration_that_others_may_write_to(rjob: World, which: str, mode:
     assert "refused" in rjob("get", "-H", "gpu", status=1, env=env).errors
 
 
+@requires_root
 def test_a_configuration_of_somebody_else(rjob: World) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("not applicable: only root can give a file away")
     config = rjob.root / "config"
     config.write_text("")
     os.chown(config, 12345, 12345)

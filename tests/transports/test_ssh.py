@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import pytest
+from world import wait_until
 
 from rjob.core.owner import Owner
 from rjob.errors import (
@@ -413,10 +414,7 @@ def test_a_passphrase_is_asked_for_on_the_terminal(sshd: Sshd, locked_key: Path,
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     socket_path = tmp_path / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 10
-        while not socket_path.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(socket_path.exists, seconds=10, what="the agent")
         monkeypatch.setenv("SSH_AUTH_SOCK", str(socket_path))
         yield
         process.terminate()
