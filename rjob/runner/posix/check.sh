@@ -4,7 +4,7 @@
 # Sent as one line of the bootstrap, which any login shell must pass on: no quote, backslash, exclamation mark.
 rj_check() {
 	rj_problem= rj_namespace=- rj_nl=${IFS#??} rj_top=$1 rj_up=$1;
-	set -- "$1" "$1"/* "$1"/runner/posix-*;
+	set -- "$1" "$1"/* "$1"/*/jobs "$1"/runner/posix-*;
 	while case $rj_up in */*) ;; *) false ;; esac; do
 		rj_up=${rj_up%/*};
 		set -- "${rj_up:-/}" "$@";

@@ -13,6 +13,8 @@ rj_op_remove() {
 			printf 'busy %s\n' "$rj_uuid"
 		else
 			rj_paths="$rj_paths $rj_uuid" rj_count=$((rj_count + 1))
+			rj_read_cgroup "$rj_uuid"
+			rj_drop_cgroup
 			# Of an earlier job with this id, should its removal have been killed.
 			[ ! -e "$rj_owner/new/$rj_uuid" ] || rm -rf "$rj_owner/new/${rj_uuid:?}"
 			rj_read_id "$rj_uuid" || continue
