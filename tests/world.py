@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -207,6 +208,14 @@ def processes_with(mark: str) -> list[int]:
         if mark.encode() in environment and int(entry.name) != os.getpid() and alive(int(entry.name)):
             found.append(int(entry.name))
     return found
+
+
+def naps(client: int) -> bool:
+    """Whether a runner that serves this client sleeps between two looks: it has seen its jobs by then."""
+    try:
+        return any(process.name() == "sleep" for process in psutil.Process(client).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def alive(pid: int) -> bool:

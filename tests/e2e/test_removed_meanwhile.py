@@ -22,16 +22,15 @@ AWAY = "job 1 was removed meanwhile"
 @pytest.mark.parametrize("verb", [["wait"], ["wait", "--any"], ["receive", "-f"]], ids=["wait", "any", "follow"])
 def test_a_viewer_of_a_removed_job_is_told(rjob: World, verb: list[str]) -> None:
     ref = rjob.start("sleep", "60")
-    before = len(rjob.processes())
     viewers = [rjob.popen(*verb, ref) for _ in range(4)]
-    wait_until(lambda: len(rjob.processes()) >= before + 12, what="the viewers' runners")
+    wait_until(lambda: all(naps(viewer.pid) for viewer in viewers), what="the viewers' runners")
     rjob("remove", "--force", ref)
     for viewer in viewers:
         out, err = viewer.communicate(timeout=20)
         # It may have seen how the job ended before the job went.
         assert viewer.returncode in (125, 143), err
         assert viewer.returncode == 143 or (out, AWAY in err.decode()) == (b"", True)
-    assert not rjob.processes()
+    wait_until(lambda: not rjob.processes(), what="the end of every process")
 
 
 def test_waiting_for_others_goes_on(rjob: World) -> None:

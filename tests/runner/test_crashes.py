@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 import uuid as uuids
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -355,24 +354,6 @@ def test_a_dead_holder_s_lock_is_broken(any_host: Host, holder: Callable[[], str
     quiet(any_host)
     left = [path.name for path in any_host.owner.iterdir() if path.name.startswith(("lock", "break"))]
     assert left == []
-
-
-def test_a_living_holder_is_never_robbed(host: Host) -> None:
-    host.ended(host.line("exit 0"))
-    quiet(host)
-    lock = host.owner / "lock"
-    holder = f"{os.getpid()} {begin_of(os.getpid())} {boot()}\n"
-    lock.write_text(holder)
-    waiting = [host.open("received", f"{uuids.uuid4()} 1 0") for _ in range(6)]
-    deadline = time.monotonic() + 1.5
-    while time.monotonic() < deadline:
-        assert lock.read_text() == holder
-        assert not any(exchange.reply.ended for exchange in waiting)
-        time.sleep(0.01)
-    lock.unlink()
-    for exchange in waiting:
-        exchange.finish()
-    assert not lock.is_symlink()
 
 
 def test_only_one_is_ever_inside(any_host: Host) -> None:

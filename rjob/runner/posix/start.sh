@@ -286,8 +286,9 @@ done
 #@ end-recorded
 [ -e "$1/expired" ] || { rj_watched "$6" "$3" && kill -TERM 0; }
 eval "$5"
+rj_self=$0 rj_spoilt=
 rj_check "${0%/runner/*}"
-[ "$rj_problem" ] || exec sh "$0" ended "$1" "$rj_namespace"'
+[ "$rj_problem$rj_spoilt" ] || exec sh "$0" ended "$1" "$rj_namespace"'
 
 # Start the supervisor of job $1 in a session of its own; $2 is 1 where standard input brings its secrets.
 # Its standard output tells when the command is about to run.
