@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from fault_points import keep, runner_with
-from world import wait_until
+from world import naps, wait_until
 
 if TYPE_CHECKING:
     from world import World
