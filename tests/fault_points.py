@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rjob.runner.protocol import posix_runner
+
+if TYPE_CHECKING:
+    from world import World
 
 _POINT = re.compile(r"^[ \t]*#@ (\S+)$", re.MULTILINE)
 
@@ -30,3 +34,11 @@ def runner_with(name: str, command: str) -> bytes:
         raise ValueError(f"not one fault point, but {names().count(name)}: {name}")
     script = posix_runner().script.decode()
     return re.sub(rf"^[ \t]*#@ {re.escape(name)}$", lambda _: command, script, count=1, flags=re.MULTILINE).encode()
+
+
+def keep(rjob: World, script: bytes) -> None:
+    """Put a changed runner in the place of the cached one."""
+    folder = rjob.home / "runner"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    rjob.home.chmod(0o700)
+    (folder / posix_runner().name).write_bytes(script)

@@ -129,7 +129,7 @@ def _apart(owner: Owner, facts: Facts, jobs: Sequence[Job]) -> list[RjobError]:
         OwnerError(
             f"job {_ref_of(words[1], jobs)} is in another container of its machine: from here it cannot be reached",
             reason="apart",
-            hint="run rjob in that container",
+            hint="run rjob in that container; if it is gone, delete the job's folder, then `rjob registry rebuild`",
             host=owner.host,
             job=_ref_of(words[1], jobs),
         )

@@ -45,14 +45,14 @@ async def examine(owner: Owner) -> list[Finding]:
     ]
 
 
-def _detach(rung: str) -> Finding:
-    if rung == "none":
+def _detach(method: str) -> Finding:
+    if method == "none":
         return Finding(
             "note",
             "no setsid, perl or python3: jobs get no session of their own and ignore SIGINT",
             "install util-linux (or any of the three) there",
         )
-    return Finding("ok", f"jobs get sessions of their own through {rung}")
+    return Finding("ok", f"jobs get sessions of their own through {method}")
 
 
 def _identity(how: str) -> Finding:

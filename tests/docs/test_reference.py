@@ -138,6 +138,8 @@ def test_the_codes_of_errors() -> None:
     for path in (ROOT / "rjob").rglob("*.py"):
         known |= set(re.findall(r'reason="([a-z-]+)"', path.read_text()))
     known |= set(re.findall(r"rj_fail ([a-z-]+) ", "".join(path.read_text() for path in (ROOT / "rjob").rglob("*.sh"))))
+    check = (ROOT / "rjob" / "runner" / "posix" / "check.sh").read_text()
+    known |= set(re.findall(r'rj_problem="([a-z-]+) ', check))
     table = page("json").partition("| code | |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`([a-z-]+)`", table)) == known
 
@@ -155,3 +157,13 @@ def test_the_fields_of_json() -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         assert "://" in link or (ROOT / link).exists(), link
+
+
+def test_each_line_about_security_names_a_test() -> None:
+    page = (ROOT / "docs" / "explanation" / "security.md").read_text()
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|") and line.count("|") == 5][2:]
+    assert len(rows) > 15
+    for row in rows:
+        files = re.findall(r"`(tests/[^`]+)`", row[3])
+        assert files, row
+        assert [file for file in files if not (ROOT / file).is_file()] == [], row

@@ -7,21 +7,11 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from fault_points import runner_with
+from fault_points import keep, runner_with
 from world import wait_until
-
-from rjob.runner.protocol import posix_runner
 
 if TYPE_CHECKING:
     from world import World
-
-
-def keep(rjob: World, script: bytes) -> None:
-    """Put a changed runner in the place of the cached one."""
-    folder = rjob.home / "runner"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    rjob.home.chmod(0o700)
-    (folder / posix_runner().name).write_bytes(script)
 
 
 @pytest.mark.parametrize("point", ["claimed", "main-written"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from fault_points import keep, runner_with
 from world import naps, wait_until
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def test_a_viewer_of_a_removed_job_is_told(rjob: World, verb: list[str]) -> None
 def test_waiting_for_others_goes_on(rjob: World) -> None:
     gate = rjob.root / "gate"
     gone, other = rjob.start("sleep", "60"), rjob.shell(f"until [ -e '{gate}' ]; do sleep 0.05; done; exit 3")
+    waiting = rjob.root / "waiting"
+    keep(rjob, runner_with("looking-on", f'true >"{waiting}"'))
     viewer = rjob.popen("wait", "--json", gone, other)
-    wait_until(lambda: naps(viewer.pid), what="the waiting runner")
+    wait_until(waiting.exists, what="the waiting runner")
     # Without a moment in which its end could be seen.
     (rjob.folder(gone)).rename(rjob.root / "taken")
     used = sum(psutil.Process(viewer.pid).cpu_times()[:2])
@@ -55,8 +58,10 @@ def test_waiting_for_others_goes_on(rjob: World) -> None:
 @pytest.mark.parametrize("verb", [["wait", "--any"], ["receive", "-f"], ["wait", "--timeout", "30"]])
 def test_a_folder_that_vanishes_is_gone(rjob: World, verb: list[str]) -> None:
     ref = rjob.start("sleep", "60")
+    looking = rjob.root / "looking"
+    keep(rjob, runner_with("streaming" if "receive" in verb else "looking-on", f'true >"{looking}"'))
     viewer = rjob.popen(*verb, ref)
-    wait_until(lambda: naps(viewer.pid), what="the viewer's runner")
+    wait_until(looking.exists, what="the viewer's runner")
     rjob.folder(ref).rename(rjob.root / "taken")
     _, err = viewer.communicate(timeout=20)
     assert viewer.returncode == 125
@@ -64,10 +69,10 @@ def test_a_folder_that_vanishes_is_gone(rjob: World, verb: list[str]) -> None:
 
 
 def test_start_and_wait(rjob: World) -> None:
-    viewer = rjob.popen("start", "--wait", "sleep", "60", bufsize=0)
-    assert viewer.stderr is not None
-    assert b"started" in viewer.stderr.readline()
-    wait_until(lambda: naps(viewer.pid), what="the waiting runner")
+    waiting = rjob.root / "waiting"
+    keep(rjob, runner_with("looking-on", f'true >"{waiting}"'))
+    viewer = rjob.popen("start", "--wait", "sleep", "60")
+    wait_until(waiting.exists, what="the waiting runner")
     rjob.folder("1").rename(rjob.root / "taken")
     _, err = viewer.communicate(timeout=20)
     assert viewer.returncode == 125

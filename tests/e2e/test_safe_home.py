@@ -45,8 +45,14 @@ def test_a_runner_folder_that_others_may_write_to(rjob: World) -> None:
 def test_a_cached_runner_that_others_may_write_to(rjob: World) -> None:
     rjob.ended(rjob.start("true"))
     (runner,) = (rjob.home / "runner").iterdir()
+    text = runner.read_bytes()
+    runner.write_bytes(b"touch '%s'\n" % os.fsencode(rjob.root / "ran") + text)
     runner.chmod(0o666)
-    refused(rjob, "exposed", runner)
+    rjob("get", "1")
+    # It was not run but sent again, into a folder that nobody else can write to.
+    assert not (rjob.root / "ran").exists()
+    assert runner.read_bytes() == text
+    assert runner.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_folder_above_that_others_may_write_to(rjob: World) -> None:

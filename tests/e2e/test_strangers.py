@@ -110,6 +110,33 @@ def test_a_job_that_was_given_the_cookie_of_another_survives_its_stop(rjob: Worl
     rjob("stop", *ones)
 
 
+def test_a_session_of_another_job_that_claims_the_cookie_survives(rjob: World) -> None:
+    victim = rjob.start("sleep", "1000")
+    file = rjob.root / "pid"
+    instance = rjob.job(victim)["instance_id"]
+    line = f"export RJOB_INSTANCE={instance}; setsid sh -c 'echo $$ >{file}; exec sleep 1000' & wait"
+    other = rjob.start("-c", line, env={"RJOB_CGROUP": "none"})
+    child = int(wait_until(lambda: file.exists() and file.read_text(), what="the session"))
+    rjob("stop", victim)
+    assert alive(child)
+    os.kill(child, signal.SIGKILL)
+    rjob("stop", other)
+
+
+def test_the_cgroup_of_a_job_goes_with_it(rjob: World) -> None:
+    ref = rjob.start("sleep", "1000")
+    folder = rjob.folder(ref)
+    if not (folder / "cgroup").exists():
+        pytest.skip("not applicable: no cgroup may be used here")
+    cgroup = Path((folder / "cgroup").read_text().strip())
+    (cgroup / "below").mkdir()
+    for name in ("identity", "main"):
+        os.kill(int((folder / name).read_text().split()[0]), signal.SIGKILL)
+    wait_until(lambda: rjob.job(ref)["state"] == "Lost", what="the loss")
+    rjob("remove", ref)
+    assert not cgroup.exists()
+
+
 def test_a_process_whose_environment_only_mentions_the_job_is_left_alone(rjob: World, decoys: list[Decoy]) -> None:
     ref = rjob.start("sleep", "1000")
     instance = rjob.job(ref)["instance_id"]

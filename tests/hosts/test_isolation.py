@@ -68,7 +68,7 @@ def test_every_verb(rjob: World, gpu: Host, hosts: Hosts, words: tuple[str, ...]
     # Some have something to say to a job that has ended.
     assert [host for host in said if host != "gpu"] == ["bad", "worse", "worst"]
     if words[0] in ("receive", "retry", "remove", "stop"):
-        assert b"hello" in done.out
+        assert b"hello" in done.out + done.err
 
 
 def test_references_that_no_host_can_have(rjob: World, gpu: Host) -> None:
@@ -156,5 +156,6 @@ def test_a_host_named_twice_counts_once(rjob: World, gpu: Host, hosts: Hosts, gi
     assert rjob("receive", "--keep", *given, "1", "1@gpu").text == "hello\n"
     assert rjob("retry", "-q", *given, "1", "1@gpu").text == "2@gpu\n"
     rjob("wait", "2@gpu")
-    assert rjob("remove", *given, "1", "1@gpu").errors + rjob("prune", "--dry-run", *given).errors == ""
+    assert rjob("remove", *given, "1", "1@gpu").errors == "Job 1@gpu removed: echo hello\n"
+    assert rjob("prune", "--dry-run", *given).errors == "Job 2@gpu would be removed: echo hello\n"
     assert len(rjob("prune", *given, "--json").json["jobs"]) == 1

@@ -28,7 +28,7 @@ def state(rjob: World, ref: str) -> str:
 @both
 def test_start_get_wait_receive_remove(rjob: World, gpu: Host) -> None:
     started = rjob("start", *AT, "-n", "first", "-c", "printf 'out\\377\\0'; printf err >&2; exit 3")
-    assert "1@gpu" in started.text
+    assert "1@gpu" in started.errors
     rjob("wait", "1@gpu", status=3)
     (job,) = rjob("get", "1@gpu", "--json").json["jobs"]
     assert (job["ref"], job["id"], job["name"], job["state"]) == ("1@gpu", 1, "first", "Failed")

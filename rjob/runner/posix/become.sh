@@ -168,8 +168,11 @@ if [ "${1-}" = watch ]; then
 	[ ! -e "$2/exit" ] || exit
 	IFS= read -r rj_limit <"$2/limit"
 	sleep "$rj_limit" || exit
+	# Somebody may have cleared the cache; the next request brings the runner back.
+	until [ -f "$0" ] || [ -e "$2/exit" ]; do sleep 1; done
 	eval "$3"
+	rj_self=$0 rj_spoilt=''
 	rj_check "${0%/runner/*}"
-	[ -z "$rj_problem" ] || exit
+	[ -z "$rj_problem$rj_spoilt" ] || exit
 	exec sh "$0" expire "$2" "$rj_namespace"
 fi

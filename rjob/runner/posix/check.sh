@@ -1,10 +1,11 @@
 # rj_check HOME: make sure that nobody else can put files into HOME, or another folder in its place.
-# Sets rj_problem ("exposed PATH", "foreign PATH" or "link PATH"; empty if all is well) and rj_namespace (of pids; - if unknown).
+# Sets rj_problem ("exposed PATH", "foreign PATH" or "link PATH"; empty if all is well) and rj_namespace (of pids; - if unknown);
+# rj_spoilt if only the runner rj_self is what somebody else can have made: it is sent again, into a folder that is safe.
 # Trusted are this user and whoever owns /.  Others may write to a folder above HOME only if it is sticky.
 # Sent as one line of the bootstrap, which any login shell must pass on: no quote, backslash, exclamation mark.
 rj_check() {
 	rj_problem= rj_namespace=- rj_nl=${IFS#??} rj_top=$1 rj_up=$1;
-	set -- "$1" "$1"/* "$1"/runner/posix-*;
+	set -- "$1" "$1"/* "$1"/*/jobs "$1"/runner/posix-*;
 	while case $rj_up in */*) ;; *) false ;; esac; do
 		rj_up=${rj_up%/*};
 		set -- "${rj_up:-/}" "$@";
@@ -45,6 +46,12 @@ rj_check() {
 		"$rj_uid":*|"$rj_root":) ;;
 		*) rj_problem="foreign $rj_path" ;;
 		esac;
+		case $rj_problem in
+		*" $rj_top/runner/posix-"*)
+			[ "$rj_path" = "$rj_self" ] && rj_spoilt=1;
+			rj_problem=;
+			;;
+		esac;
 	done;
 	set +f;
 	if [ "$rj_link" ] && [ -z "$rj_problem" ]; then
@@ -74,7 +81,7 @@ rj_open() {
 	/*) ;;
 	*) rj_home=$PWD/$rj_home ;;
 	esac;
-	rj_self=$rj_home/runner/$1;
+	rj_self=$rj_home/runner/$1 rj_spoilt=;
 	rj_check "$rj_home";
 	[ -z "$rj_problem" ] || { echo "$rj_marker error $rj_problem"; false; };
 };

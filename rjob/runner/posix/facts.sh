@@ -6,7 +6,7 @@
 # rj_known: the number of a session that the caller has seen the main process lead.
 #
 # A process is the job's if it is in the session that its main process leads, if its environment carries the job's cookie
-# (unless it is in a session that another job leads), if it was seen before, if it is in the job's cgroup, or if its
+# (unless it is in a session that another job leads, or its parent is another job's), if it was seen before, if it is in the job's cgroup, or if its
 # parent is one of these and it is not another job's.
 rj_list_pids() {
 	rj_pids='' rj_living='' rj_folder='' rj_session=none
@@ -43,6 +43,7 @@ rj_belongs='
 		count = split(seen, list, " "); for (i = 1; i <= count; i++) before[list[i]] = 1
 		count = split(group, list, " "); for (i = 1; i <= count; i++) within[list[i]] = 1
 	}
+	function led(pid) { return pid in cookie && cookie[pid] != job }
 	{ pid = substr($0, 7); sub(/\/.*/, "", pid) }
 	/^\/proc\/[0-9]+\/environ:RJOB_INSTANCE=/ { sub(/^[^=]*=/, ""); cookie[pid] = $0; next }
 	/^\/proc\/[0-9]+\/environ:/ { keeper[pid] = 1; next }
@@ -56,7 +57,7 @@ rj_belongs='
 			if (pid + 0 <= 1 || field[1] ~ /^[ZX]/ || field[4] == mine) continue
 			parent[pid] = field[2]; sid = field[4]; begin[pid] = field[20]
 			if (sid "" == session "" || pid in within || pid ":" begin[pid] in before) ours[pid] = 1
-			else if (pid in cookie && cookie[pid] == job && (!(sid in cookie) || cookie[sid] == job)) ours[pid] = 1
+			else if (pid in cookie && cookie[pid] == job && !led(sid) && !led(field[2])) ours[pid] = 1
 			else if (pid in cookie ? cookie[pid] != job : pid in keeper) other[pid] = 1
 		}
 		do {
@@ -80,9 +81,9 @@ rj_read_cgroup() {
 	done
 }
 
-# Take away the cgroup rj_folder, if there is one; it is empty.
+# Take away the cgroup rj_folder with those below it, if there is one and nothing lives in it.
 rj_drop_cgroup() {
-	[ -z "$rj_folder" ] || rmdir "$rj_folder" 2>/dev/null
+	[ -z "$rj_folder" ] || rmdir "$rj_folder"/*/*/ "$rj_folder"/*/ "$rj_folder" 2>/dev/null || :
 }
 
 # identity and main of job $1: rj_pid rj_begin rj_booted rj_place (its pid namespace), rj_main rj_main_begin; empty where not

@@ -105,8 +105,9 @@ rj_settle() {
 		rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done live/$rj_id"
 	done
 	[ "$rj_lines" ] && rj_intend "${rj_lines%?}" || return 0
+	# What stays listed is journalled by whoever takes the lock next, from pending: not twice.
 	# shellcheck disable=SC2086
-	(cd "$rj_owner" && rm -f $rj_done)
+	(cd "$rj_owner" && rm -f $rj_done) || { rj_backlog=1; return 0; }
 	#@ ends-unlisted
 	rj_append "${rj_lines%?}"
 }

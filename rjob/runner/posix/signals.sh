@@ -169,6 +169,8 @@ rj_conclude() {
 	fi
 	rj_settle "$1"
 	rj_unlock
+	rj_read_cgroup "$1"
+	rj_drop_cgroup
 }
 
 # WORD UUIDS: what was found out about jobs that ended without a record.

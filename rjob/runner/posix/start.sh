@@ -91,7 +91,7 @@ rj_op_start() {
 		eval "rj_secrets_$rj_count=\$rj_text"
 		rj_count=$((rj_count - 1))
 	done
-	rj_pick_rung
+	rj_find_detach
 	printf 'machine %s %s\n' "$rj_machine" "$rj_host"
 	rj_lock
 	rj_commit
@@ -229,14 +229,14 @@ rj_full() {
 	rj_fail no-space "$rj_owner"
 }
 
-# What can give a process a session of its own here: rj_rung, rj_tool.
-rj_pick_rung() {
-	rj_rung=setsid rj_tool=/usr/bin/setsid
+# What can give a process a session of its own here: rj_detach, rj_tool.
+rj_find_detach() {
+	rj_detach=setsid rj_tool=/usr/bin/setsid
 	[ ! -x "$rj_tool" ] || case :$PATH: in *:/usr/bin:*) return ;; esac
-	for rj_rung in setsid perl python3; do
-		rj_tool=$(command -v "$rj_rung" 2>/dev/null) && case $rj_tool in /*) return ;; esac
+	for rj_detach in setsid perl python3; do
+		rj_tool=$(command -v "$rj_detach" 2>/dev/null) && case $rj_tool in /*) return ;; esac
 	done
-	rj_rung=none rj_tool=-
+	rj_detach=none rj_tool=-
 }
 
 # Where jobs can get cgroups of their own: rj_cgroups, empty if nowhere; rj_nested is 1 where this is a job's own cgroup.
@@ -286,8 +286,9 @@ done
 #@ end-recorded
 [ -e "$1/expired" ] || { rj_watched "$6" "$3" && kill -TERM 0; }
 eval "$5"
+rj_self=$0 rj_spoilt=
 rj_check "${0%/runner/*}"
-[ "$rj_problem" ] || exec sh "$0" ended "$1" "$rj_namespace"'
+[ "$rj_problem$rj_spoilt" ] || exec sh "$0" ended "$1" "$rj_namespace"'
 
 # Start the supervisor of job $1 in a session of its own; $2 is 1 where standard input brings its secrets.
 # Its standard output tells when the command is about to run.
@@ -300,10 +301,10 @@ rj_start_supervisor() {
 		mkdir "$rj_cgroups/rjob-$1" 2>/dev/null && rj_file=$rj_cgroups/rjob-$1
 		[ -z "$rj_nested" ] || { echo 0 >"$rj_cgroups/cgroup.procs"; } 2>/dev/null
 	fi
-	set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_rung" "$rj_tool" "$rj_now" "$rj_token" \
+	set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_detach" "$rj_tool" "$rj_now" "$rj_token" \
 		"$rj_check_text" "$rj_namespace" "$2" "$rj_file"
 	exec 2>/dev/null
-	case $rj_rung in
+	case $rj_detach in
 	# Not every setsid can be told to fork.  But where the first one leads a session, a second one has to, and
 	# returns: unlike "&", that leaves SIGINT alone.
 	setsid) "$rj_tool" -f "$@" || "$rj_tool" "$rj_tool" "$@" ;;

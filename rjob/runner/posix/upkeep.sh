@@ -13,6 +13,8 @@ rj_op_remove() {
 			printf 'busy %s\n' "$rj_uuid"
 		else
 			rj_paths="$rj_paths $rj_uuid" rj_count=$((rj_count + 1))
+			rj_read_cgroup "$rj_uuid"
+			rj_drop_cgroup
 			# Of an earlier job with this id, should its removal have been killed.
 			[ ! -e "$rj_owner/new/$rj_uuid" ] || rm -rf "$rj_owner/new/${rj_uuid:?}"
 			rj_read_id "$rj_uuid" || continue
@@ -197,9 +199,9 @@ rj_drop_strays() {
 }
 
 rj_op_info() {
-	rj_pick_rung
+	rj_find_detach
 	rj_describe_owner
-	printf 'info home %s\ninfo detach %s\ninfo system %s\n' "$rj_home" "$rj_rung" "$(uname -sr)"
+	printf 'info home %s\ninfo detach %s\ninfo system %s\n' "$rj_home" "$rj_detach" "$(uname -sr)"
 	printf 'info login-shell %s\n' "${SHELL-}"
 	rj_word=none
 	if [ -r "/proc/$$/stat" ]; then rj_word=proc; elif ps -o lstart= -p $$ >/dev/null 2>&1; then rj_word=ps; fi

@@ -127,6 +127,7 @@ rj_op_wait() {
 	rj_watch_client
 	rj_describe_owner
 	rj_pending=$3
+	#@ looking-on
 	while [ "$rj_pending" ]; do
 		rj_rest=''
 		for rj_uuid in $rj_pending; do
