@@ -116,11 +116,8 @@ async def remove_at(owner: Owner, jobs: Sequence[Job], *, force: bool, grace: fl
 
 def _kept(owner: Owner, job: Job, *, lives: bool) -> JobConflict:
     """Say why a job was not removed."""
-    problem = f"{job.survivors} of its processes live on" if lives and job.survivors else "is not finished"
-    hint = "stop it first, or use --force"
-    return JobConflict(
-        f"job {job.ref}: {problem}" if lives else f"job {job.ref} {problem}", hint=hint, host=owner.host, job=job.ref
-    )
+    problem = ": processes of it live on" if lives else " is not finished"
+    return JobConflict(f"job {job.ref}{problem}", hint="stop it first, or use --force", host=owner.host, job=job.ref)
 
 
 def _apart(owner: Owner, facts: Facts, jobs: Sequence[Job]) -> list[RjobError]:
