@@ -83,3 +83,14 @@ def test_on_a_host(rjob: World, hosts: Hosts, damage: str) -> None:
     assert runner.read_bytes() == sound
     runner.write_bytes(sound[: len(sound) // 2])
     assert rjob("receive", "-f", ref).text == "hello\n"
+
+
+def test_a_folder_in_place_of_the_runner_is_named(rjob: World) -> None:
+    rjob.ended(rjob.start("true"))
+    (runner,) = (rjob.home / "runner").iterdir()
+    runner.unlink()
+    runner.mkdir()
+    done = rjob("get", "--json", status=1)
+    assert [error["code"] for error in done.json["errors"]] == ["broken"]
+    assert str(runner) in done.errors
+    assert list(runner.iterdir()) == []
