@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from world import World
+
     Install = Callable[..., None]
 
 GOOD = """
@@ -143,6 +145,18 @@ def test_the_listing_tells_everything(install: Install) -> None:
     assert listing["ssh", "usurper"].error == "rjob-cli and usurper both bring the transport 'ssh'"
     assert len(listing) == len(BUILTIN) + 3 + sum(name == "rjob-openssh" for _, name in listing)
     assert "mod_usurper" not in sys.modules
+
+
+def test_what_a_plugin_prints_is_no_data(install: Install, rjob: World, tmp_path: Path) -> None:
+    noisy = "print('loading')\n" + GOOD.replace("raise NotImplementedError", "print('connecting'); raise OSError('no')")
+    install("noisy", "noisy", noisy)
+    env = {"PYTHONPATH": str(tmp_path / "site")}
+    done = rjob("get", "--json", "-H", "noisy://x", "-H", ".", status=1, env=env)
+    assert [error["code"] for error in done.json["errors"]] == ["plugin"]
+    assert done.errors.splitlines()[:2] == ["loading", "connecting"]
+    listing = rjob("plugins", env=env)
+    assert listing.text.startswith("Scheme")
+    assert listing.errors == "loading\n"
 
 
 def test_plugins_can_be_disabled_by_name(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ class _Process(Process):  # what one ssh process makes of its command
         for task in self._reads.values():
             task.cancel()
         with contextlib.suppress(ProcessLookupError, TimeoutError):
-            os.kill(self._child.pid, 15)  # terminate() reaps it behind asyncio's back, before Python 3.13
+            os.kill(self._child.pid, 9)  # ssh can miss 15; kill() reaps it behind asyncio's back, before Python 3.13
             await asyncio.wait_for(self._child.communicate(), 5)
 
 

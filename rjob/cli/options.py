@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rjob.cli import complete
+from rjob.cli import complete, output
 from rjob.errors import UsageError
 
 # An empty shell line does nothing, and does it well.
@@ -36,6 +36,15 @@ class Verb(TyperCommand):
             if "" in (value if isinstance(value, list | tuple) else [value]):
                 raise UsageError(f"{'/'.join(item.opts)}: the value is empty")
         return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do what the verb does.  Help texts and completions were printed before, by the library.
+
+        Args:
+            ctx: The command's context.
+        """
+        output.keep_for_data()
+        return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line.

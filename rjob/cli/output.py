@@ -92,7 +92,8 @@ def prepare() -> None:
         except OSError:
             # Inherited, so that no program that rjob runs gets the number for a file of its own.
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
-    sys.stdout = _text(_Data(1), sys.stdout)
+    # What is data goes there under either name; only the second one can be taken away again.
+    sys.__stdout__ = sys.stdout = _text(_Data(1), sys.stdout)  # type: ignore[assignment,misc]
     sys.stderr = _text(_Messages(2), sys.stderr)
 
 
@@ -100,6 +101,16 @@ def _text(stream: _Unbuffered, like: TextIO | None) -> TextIO:
     """Make a text stream of a descriptor, in the encoding of the stream that it replaces."""
     encoding = (like and like.encoding) or "utf-8"
     return io.TextIOWrapper(stream, encoding, errors="backslashreplace", write_through=True)
+
+
+def keep_for_data() -> None:
+    """From now on only this module writes to standard output: what a plugin prints goes to standard error."""
+    sys.stdout = sys.stderr
+
+
+def _stdout() -> TextIO:
+    """Standard output, whoever else may write there."""
+    return sys.__stdout__ or sys.stdout
 
 
 def data(text: str) -> None:
@@ -111,7 +122,7 @@ def data(text: str) -> None:
     Raises:
         NotPrinted: It cannot be written to standard output.
     """
-    sys.stdout.write(text + "\n")
+    _stdout().write(text + "\n")
 
 
 def note(text: str) -> None:
@@ -169,8 +180,9 @@ def as_json(result: Result) -> None:
 
     from rjob.cli.envelope import envelope
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
+    stream = _stdout()
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8")
     data(dumps(envelope(result), ensure_ascii=False, indent=2))
 
 
@@ -244,7 +256,7 @@ def sentence(job: Job, what: str) -> str:
 
 def on_terminal() -> bool:
     """Whether somebody looks at standard output."""
-    return sys.stdout.isatty()
+    return _stdout().isatty()
 
 
 def coloured(setting: str, environ: Mapping[str, str] | None = None) -> bool:

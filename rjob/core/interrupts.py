@@ -7,42 +7,62 @@ import threading
 from typing import ClassVar
 
 
-class Uninterrupted:
-    """A section that ends before an interrupt does anything; a second interrupt comes through.
+class Interrupts:
+    """What happens to Ctrl-C, and to what calls :func:`interrupt`, while this is entered.
 
-    It holds back Ctrl-C, and what calls :func:`interrupt`.
+    It does what it always does, but not within ``held_back``: such a section ends before anything happens, unless a
+    second interrupt comes.  Where an event loop has a handler of its own, which raises nothing here, nothing changes.
     """
 
-    _current: ClassVar[Uninterrupted | None] = None
+    _current: ClassVar[Interrupts | None] = None
 
     def __init__(self) -> None:
-        self._came = False
+        self.held_back = _Section()
         self._before: object = None
 
     def __enter__(self) -> None:
-        self._before = None
         if threading.current_thread() is not threading.main_thread():
             return
         handler = signal.getsignal(signal.SIGINT)
-        # An event loop's handler raises nothing here.
         if handler in (signal.default_int_handler, signal.SIG_IGN):
             self._before = handler
-            Uninterrupted._current = self
-            if handler is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self._note)
+            Interrupts._current = self
+        if handler is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self.arrived)
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            Uninterrupted._current = None
-            if self._before is signal.default_int_handler:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-        if self._came:
-            raise KeyboardInterrupt
+        before, self._before = self._before, None
+        if before is not None:
+            Interrupts._current = None
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _note(self, *_: object) -> None:
-        if self._came:
+    def arrived(self, *_: object) -> None:
+        """Note an interrupt within a section that holds it back.
+
+        Raises:
+            KeyboardInterrupt: Nothing does.
+        """
+        if not self.held_back.active or self.held_back.came:
             raise KeyboardInterrupt
-        self._came = True
+        self.held_back.came = True
+
+
+class _Section:
+    """A part of the work that is not interrupted.  There is one for each piece of output, so it does very little."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.came = False
+
+    def __enter__(self) -> None:
+        self.active = True
+
+    def __exit__(self, *_: object) -> None:
+        self.active = False
+        if self.came:
+            self.came = False
+            raise KeyboardInterrupt
 
 
 def interrupt() -> None:
@@ -51,10 +71,9 @@ def interrupt() -> None:
     Raises:
         KeyboardInterrupt: Nothing holds it back.
     """
-    section = Uninterrupted._current
     handler = signal.getsignal(signal.SIGINT)
-    if section is not None:
-        section._note()
+    if Interrupts._current is not None:
+        Interrupts._current.arrived()
     elif callable(handler):
         handler(signal.SIGINT, None)
     else:

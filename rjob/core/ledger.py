@@ -6,7 +6,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rjob.core.interrupts import Uninterrupted
+from rjob.core.interrupts import Interrupts
 from rjob.core.loop import running
 from rjob.core.sink import ReaderGone, WriteFailed
 
@@ -50,6 +50,8 @@ class Ledger:
         self._lines: WholeLines | None = None
         self._tasks: set[Any] = set()
         self._sent_away: set[Any] = set()
+        self.interrupts = Interrupts()
+        """To be entered by whoever delivers: a piece is written and counted, or neither."""
         self.gone = False
         """Whether the reader has gone."""
         if getattr(sink, "whole_lines", False):
@@ -150,7 +152,7 @@ class Ledger:
         if self.gone:
             return
         failed: WriteFailed | None = None
-        with Uninterrupted():
+        with self.interrupts.held_back:
             count = len(data)
             try:
                 self._sink.write(job, stream, data)

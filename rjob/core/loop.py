@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,6 +39,7 @@ def run(coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
 
 def _run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     import asyncio
+    import logging
     from concurrent.futures import ThreadPoolExecutor
 
     class Threads(ThreadPoolExecutor):
@@ -47,6 +49,9 @@ def _run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
             """Wait for none of them."""
             super().shutdown(wait=False, cancel_futures=True)
 
+    if not os.environ.get("RJOB_DEBUG"):
+        # What asyncio finds in a transport that is careless with tasks is nothing that a user can do anything about.
+        logging.getLogger("asyncio").addHandler(logging.NullHandler())
     with asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(Threads())
         return runner.run(coroutine)

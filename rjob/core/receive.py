@@ -103,7 +103,8 @@ def _replaced(owner: Owner, found: Found, jobs: dict[str, Job], errors: dict[str
 async def _counting(owner: Owner, ledger: Ledger, jobs: Sequence[Job], options: Options) -> AsyncIterator[None]:
     """Whatever ends what is done in here: what it delivered counts as received."""
     try:
-        yield
+        with ledger.interrupts:
+            yield
     except GeneratorExit:
         raise
     except BaseException:

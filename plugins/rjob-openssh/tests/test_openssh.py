@@ -161,6 +161,23 @@ async def test_a_proxy_command_does_not_hold_anything_up(sshd: Sshd, tmp_path: P
     assert time.monotonic() - began < 5  # the master lives a minute, and its proxy with it
 
 
+async def test_a_client_that_misses_the_signal_to_end(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = tmp_path / "ssh"
+    # Between its checks of the flag that its handler sets, ssh is as deaf as this.
+    deaf.write_text("#!/bin/sh\ntrap '' TERM\necho $$\nexec sleep 300\n")
+    deaf.chmod(0o700)
+    async with await host(sshd).connect() as connection:
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        process = await connection.run(["true"])
+        told = await process.read()
+        assert told is not None
+        await process.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(told.data), 0)
+
+
 async def test_a_read_that_is_cancelled_loses_nothing(sshd: Sshd) -> None:
     async with await host(sshd).connect() as connection, await connection.run(["cat"]) as process:
         with pytest.raises(TimeoutError):

@@ -81,18 +81,22 @@ rj_check_command() {
 	case $rj_line in /*) [ -e "$rj_line" ] || rj_refuse 127 "$2: its interpreter $rj_line is not there" ;; esac
 }
 
+# Make the cgroup $1 and go there.  It is noted before it is there, so that nothing of it stays behind.
+# The kernel takes its time over this (some 10 ms), so it comes after the job was told to have started.
+rj_enter_cgroup() {
+	{ printf '%s\n' "$1" >"$rj_job/cgroup" && mkdir "$1" && echo $$ >"$1/cgroup.procs"; } 2>/dev/null ||
+		rmdir "$1" 2>/dev/null
+}
+
 if [ "${1-}" = become ]; then
 	# become JOB UMASK DETACH TOOL BEGIN TOKEN NAMESPACE SUPERVISOR SECRETS CGROUP: turn this process into the job's
-	# command, a session's leader.  SECRETS is 1 where standard input brings some; CGROUP is - or a folder to go into.
+	# command, a session's leader.  SECRETS is 1 where standard input brings some; CGROUP is - or where to have a cgroup.
 	rj_job=$2 rj_umask=$3 rj_detach=$4 rj_tool=$5 rj_namespace=$8
 	# A reply that nobody reads any more must not end the job: with a handler, writing it is an error and no signal.
 	trap : PIPE
 	rj_claim "$9" "$4" "$6" "$7" || exit 0
 	rj_secrets='' rj_cut=''
 	[ -z "${10}" ] || rj_read_secrets "$7" || rj_cut=1
-	if [ "${11}" != - ] && { echo $$ >"${11}/cgroup.procs"; } 2>/dev/null; then
-		{ printf '%s\n' "${11}" >"$rj_job/cgroup"; } 2>/dev/null
-	fi
 	rj_proc $$
 	IFS= read -r rj_id <"$rj_job/id"
 	unset RJOB_SUPERVISES OLDPWD
@@ -100,6 +104,7 @@ if [ "${1-}" = become ]; then
 	#@ main-written
 	echo started 2>/dev/null
 	#@ started
+	[ "${11}" = - ] || rj_enter_cgroup "${11}/rjob-${rj_job##*/}"
 	[ -z "$rj_cut" ] || rj_refuse 126 "its secrets did not arrive whole"
 	rj_dir='' rj_merge='' rj_login='' rj_line='' rj_home_shell=${SHELL:-/bin/sh}
 	set --

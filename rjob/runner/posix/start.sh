@@ -295,14 +295,11 @@ rj_check "${0%/runner/*}"
 rj_start_supervisor() {
 	# The cookie is what exec was given: none of an outer job's may be seen on this one's supervisor.
 	unset RJOB_INSTANCE RJOB_ID
-	RJOB_SUPERVISES=$1 rj_file=-
+	RJOB_SUPERVISES=$1
 	export RJOB_SUPERVISES
-	if [ "$rj_cgroups" ]; then
-		mkdir "$rj_cgroups/rjob-$1" 2>/dev/null && rj_file=$rj_cgroups/rjob-$1
-		[ -z "$rj_nested" ] || { echo 0 >"$rj_cgroups/cgroup.procs"; } 2>/dev/null
-	fi
+	[ -z "$rj_cgroups" ] || [ -z "$rj_nested" ] || { echo 0 >"$rj_cgroups/cgroup.procs"; } 2>/dev/null
 	set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_detach" "$rj_tool" "$rj_now" "$rj_token" \
-		"$rj_check_text" "$rj_namespace" "$2" "$rj_file"
+		"$rj_check_text" "$rj_namespace" "$2" "${rj_cgroups:--}"
 	exec 2>/dev/null
 	case $rj_detach in
 	# Not every setsid can be told to fork.  But where the first one leads a session, a second one has to, and
