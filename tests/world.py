@@ -146,8 +146,9 @@ class World:
 
     def ended(self, ref: str, *options: str) -> dict[str, Any]:
         """A job, once it has ended."""
-        self("wait", ref, "--timeout", "30", *options, status=None)
-        job = self.job(ref, *options)
+        done = self("wait", ref, "--timeout", "30", "--json", *options, status=None)
+        assert done.json["jobs"], done
+        job = dict(done.json["jobs"][0])
         assert job["state"] in ("Completed", "Failed", "Stopped", "Lost"), job
         return job
 

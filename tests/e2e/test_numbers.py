@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def three(rjob: World) -> list[str]:
     """Three jobs that ended, and whose ends were noted."""
     refs = [rjob.start("-n", f"n{number}", "true") for number in (1, 2, 3)]
-    for ref in refs:
-        rjob.ended(ref)
+    rjob("wait", *refs)
     idle(rjob)
     return refs
 

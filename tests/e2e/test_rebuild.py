@@ -42,8 +42,7 @@ def put(rjob: World, script: bytes) -> None:
 def jobs(rjob: World) -> list[str]:
     """Three finished jobs and one that runs."""
     refs = [rjob.start("-n", f"n{number}", "sh", "-c", "echo out; exit 3") for number in (1, 2, 3)]
-    for ref in refs:
-        rjob.ended(ref)
+    rjob("wait", *refs, status=None)
     rjob("receive", refs[0])
     running = rjob.start("sleep", "600")
     wait_until(lambda: not [*rjob.owner.glob("lock*")], what="a free lock")
@@ -83,8 +82,9 @@ def whole(rjob: World, jobs: list[str], before: list[str], *, next_id: int) -> N
     assert sorted(os.listdir(rjob.owner / "ids")) == jobs
     assert os.listdir(rjob.owner / "live") == [jobs[-1]]
     assert rjob("get", "--all", "-q").text.split() == jobs
-    assert [rjob.job(ref)["ref"] for ref in jobs] == jobs
-    assert rjob.job("1")["received_bytes"]["out"] == 4
+    told = rjob("get", *jobs, "--json").json["jobs"]
+    assert [job["ref"] for job in told] == jobs
+    assert told[0]["received_bytes"]["out"] == 4
     assert lines(rjob) == before
     assert (rjob.owner / "next").read_text().split()[0] == str(next_id)
 
@@ -106,7 +106,7 @@ def test_killed_anywhere_it_loses_nothing(rjob: World, jobs: list[str], point: s
     rjob("registry", "rebuild", status=1)
     put(rjob, posix_runner().script)
     assert rjob("get", "--all", "-q").text.split() == jobs
-    assert [rjob.job(ref)["ref"] for ref in jobs] == jobs
+    assert rjob("get", "-q", *jobs).text.split() == jobs
     assert [json.loads(line) for line in lines(rjob)]
     assert lines(rjob) == before
     rjob("registry", "rebuild")

@@ -46,22 +46,17 @@ BROKEN = {
 GONE is a pipe without a reader, SLOW a full non-blocking one that its reader empties after a while.
 """
 
-FEW = (">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", "1</dev/null 2</dev/null", ">&GONE", ">&SLOW")
-"""One redirection of each kind, for verbs that print in the same way as others that are tried with all of them."""
-
-ALIKE = (
-    "hosts",
-    "config",
-    "plugins",
-    "--version",
-    "--help",
-    "signal",
-    "suspend",
-    "resume",
-    "remove",
-    "prune",
-    "registry",
+FEW: tuple[str, ...] = (
+    ">&-",
+    "2>&-",
+    "<&- >&- 2>&-",
+    ">/dev/full",
+    "2>/dev/full",
+    "1</dev/null 2</dev/null",
+    ">&GONE",
+    ">&SLOW",
 )
+"""One redirection of each kind, for command lines that print in the same way as others that are tried with all."""
 
 LINE = "cat; echo out; echo err >&2; exit 3"
 
@@ -117,9 +112,9 @@ def run(rjob: World, redirection: str, *words: str) -> Ran:
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def redirections(verb: str) -> dict[str, str]:
-    """The redirections that a verb is tried with."""
-    return {word: BROKEN[word] for word in (FEW if verb in ALIKE else BROKEN)}
+def redirections(*words: str) -> dict[str, str]:
+    """The redirections that a command line is tried with."""
+    return {word: BROKEN[word] for word in (BROKEN if words in THOROUGH else FEW)}
 
 
 DATA = [
@@ -153,6 +148,16 @@ SENTENCES = [
 ]
 """Verbs that print messages only, and their status, whatever becomes of those."""
 
+THOROUGH = {
+    ("get", "--all"),
+    ("wait", "1"),
+    ("start", "-f", "-c", "exit 4"),
+    ("start", "-c", LINE),
+    ("start", "-q", "-c", LINE),
+    ("receive", "1"),
+}
+"""The command lines that are tried with all redirections: one for each way to print."""
+
 
 @pytest.fixture
 def job(rjob: World) -> World:
@@ -173,7 +178,7 @@ def jobs(rjob: World) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize(("words", "status", "lost"), DATA, ids=[" ".join(words) for words, _, _ in DATA])
 def test_data(job: World, words: tuple[str, ...], status: int, lost: int) -> None:
-    for redirection, broken in redirections(words[0]).items():
+    for redirection, broken in redirections(*words).items():
         ran = run(job, redirection, *words)
         assert ran.status == (lost if "out" in broken else status), (redirection, ran)
         if broken == "out":
@@ -183,12 +188,12 @@ def test_data(job: World, words: tuple[str, ...], status: int, lost: int) -> Non
 
 @pytest.mark.parametrize(("words", "status"), SENTENCES, ids=[" ".join(words) for words, _ in SENTENCES])
 def test_messages(job: World, words: tuple[str, ...], status: int) -> None:
-    for redirection in redirections(words[0]):
+    for redirection in redirections(*words):
         ran = run(job, redirection, *words)
         assert ran.status == status, (redirection, ran)
         assert ran.out == b""
     if "-o" in words:
-        assert (job.root / "file").read_bytes() == b"out\nerr\n" * len(BROKEN)
+        assert (job.root / "file").read_bytes() == b"out\nerr\n" * len(redirections(*words))
     for path in job.home.rglob("*"):
         if path.is_file() and path.parent.name != "runner":
             assert b"rjob: " not in path.read_bytes()
@@ -198,38 +203,40 @@ def test_messages(job: World, words: tuple[str, ...], status: int) -> None:
 @pytest.mark.parametrize("verb", [("start", "-c", LINE), ("retry", "1")], ids=["start", "retry"])
 @pytest.mark.parametrize("form", ["-q", "--json"])
 def test_what_was_started_is_told(job: World, verb: tuple[str, ...], form: str) -> None:
-    for count, (redirection, broken) in enumerate(BROKEN.items(), 2):
-        ran = run(job, redirection, verb[0], form, *verb[1:])
+    words = (verb[0], form, *verb[1:])
+    for count, (redirection, broken) in enumerate(redirections(*words).items(), 2):
+        ran = run(job, redirection, *words)
         assert ran.status == (1 if "out" in broken else 0), (redirection, ran)
         if broken == "out":
             assert f"Job {count} started".encode() in ran.err, (redirection, ran)
     told = jobs(job)
-    assert len(told) == 1 + len(BROKEN)
+    assert len(told) == 1 + len(redirections(*words))
     for ended in told.values():
         assert (ended["exit_code"], ended["output_bytes"]) == (3, {"out": 4, "err": 4}), ended
 
 
 def test_a_reference_that_is_lost_does_not_end_the_waiting(job: World) -> None:
-    for redirection, broken in BROKEN.items():
+    for redirection, broken in redirections().items():
         ran = run(job, redirection, "start", "-q", "--wait", "-c", "sleep 0.1; exit 3")
         assert ran.status == (125 if "out" in broken else 3), (redirection, ran)
     told = jobs(job)
-    assert len(told) == 1 + len(BROKEN)
+    assert len(told) == 1 + len(redirections())
     assert {one["state"] for one in told.values()} == {"Failed"}
 
 
 @pytest.mark.parametrize("follow", [False, True])
 def test_output_that_cannot_be_delivered_stays_unreceived(job: World, follow: bool) -> None:
-    refs = [job.shell(LINE) for _ in BROKEN]
+    tried = redirections("receive", "-f" if follow else "1")
+    refs = [job.shell(LINE) for _ in tried]
     before = jobs(job)
     assert all(before[ref]["received_bytes"] == {"out": 0, "err": 0} for ref in refs)
     done = [
         run(job, redirection, "receive", ref, *(["-f"] if follow else []))
-        for ref, redirection in zip(refs, BROKEN, strict=True)
+        for ref, redirection in zip(refs, tried, strict=True)
     ]
     after = jobs(job)
     good, bad = (3, 125) if follow else (0, 1)
-    for ref, ran, (redirection, broken) in zip(refs, done, BROKEN.items(), strict=True):
+    for ref, ran, (redirection, broken) in zip(refs, done, tried.items(), strict=True):
         received = after[ref]["received_bytes"]
         if broken and "GONE" not in redirection:
             assert ran.status == bad, (redirection, ran)

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 AT = ("-H", "gpu")
 
 
-def working_directory(rjob: World, *options: str) -> str:
-    ref = rjob.start(*AT, *options, "pwd")
-    job = rjob.ended(ref)
-    return rjob("receive", ref).text.rstrip("\n") or str(job["reason"])
+def working_directories(rjob: World, *given: str) -> list[str]:
+    """What jobs that were started with these directories say, or why they could not begin."""
+    refs = [rjob.start(*AT, *(("-C", directory) if directory else ()), "pwd") for directory in given]
+    jobs = rjob("wait", *refs, "--json", status=None).json["jobs"]
+    return [job["reason"] or rjob("receive", job["ref"]).text.rstrip("\n") for job in jobs]
 
 
 def test_a_directory_on_a_host_is_relative_to_the_home_there(rjob: World, gpu: Host) -> None:
@@ -22,6 +23,7 @@ def test_a_directory_on_a_host_is_relative_to_the_home_there(rjob: World, gpu: H
         (gpu.home / name).mkdir()
     home = str(gpu.home)
     expected = {
+        "": home,
         "proj": f"{home}/proj",
         "proj/deep": f"{home}/proj/deep",
         ".": home,
@@ -32,8 +34,8 @@ def test_a_directory_on_a_host_is_relative_to_the_home_there(rjob: World, gpu: H
         "/": "/",
         "nothing": f"cannot change to the directory {home}/nothing",
     }
-    assert {given: working_directory(rjob, "-C", given).replace("/.", "") for given in expected} == expected
-    assert working_directory(rjob) == home
+    told = [directory.replace("/.", "") for directory in working_directories(rjob, *expected)]
+    assert dict(zip(expected, told, strict=True)) == expected
 
 
 def test_secrets_are_in_no_process_but_the_jobs(rjob: World, gpu: Host) -> None:
