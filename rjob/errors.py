@@ -35,6 +35,8 @@ def without_password(text: str) -> str:
         return text
     import re
 
+    # A password may hold blanks and more of what ends words elsewhere; what is no port goes, up to the last @.
+    text = re.sub(r"(://[^/\s:@\[]*):(?!\d*(?:[/\s'\"]|$))[^\n]*@", r"\1:…@", text)
     # What stands in the place of a port and is none may be a password whose host was forgotten.
     text = re.sub(r"(://[^/\s:@\[]+):(?!\d*(?:[/\s'\"]|$))[^\s@'\"]+(?!\S*@)", r"\1:…", text)
     return re.sub(r"""((?:://|^|[\s'"@(])[^\s/:@'"]*):(?!//)\S*@""", r"\1:…@", text)

@@ -22,6 +22,7 @@ WORDS = [
     f"ssh://u:{SECRET}@[::1]:x",
     f"ssh://u:a{SECRET}/b@h",
     f"ssh://u:a@{SECRET}@h",
+    f"ssh://u:a {SECRET}@h",
     f"ssh://u:{SECRET}",
     f"ssh://:{SECRET}@h",
     f"ssh://u:{SECRET}@",
