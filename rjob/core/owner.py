@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rjob.core.link import Guard, Link
 from rjob.core.loop import pause
 from rjob.errors import ConfigError, ConnectFailed, ConnectionLost, OwnerError, ProtocolError, RjobError, TransportError
+from rjob.runner.operations import OPERATIONS
 from rjob.runner.protocol import Absent, Line, Reply, new_marker, posix_runner, request
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from rjob.runner.protocol import Event
     from rjob.transports.base import Transport
 
-# What may be asked again when a connection broke and nobody knows whether it was done: asking twice is as asking once.
-_REPEATABLE = frozenset(
-    ("start", "facts", "received", "wait", "tree", "stop", "conclude", "compact", "rebuild", "info")
-)
 _ATTEMPTS = 4
 _PAUSE = 5.0
 _PATIENCE = 300.0
@@ -33,14 +30,6 @@ _CONNECT = 15.0
 
 _MORE = 5.0
 """Seconds more for connecting, so that the transport's own error, which knows more, comes first."""
-
-_LEAST_SILENCE = dict.fromkeys(("wait", "follow"), 20.0) | dict.fromkeys(
-    ("save", "remove", "compact", "rebuild"), 600.0
-)
-"""Seconds of silence that some operations are allowed whatever reply_timeout says.
-
-The first two have nothing to tell but that they live; the others may work on many bytes before they say anything.
-"""
 
 
 class _NoReply(ProtocolError):
@@ -215,7 +204,7 @@ class Owner:
             except TransportError as error:
                 # The first connection's failures were repeated when it was made.
                 known = isinstance(error, ConnectionLost) or (attempt > 1 and error.transient)
-                if not known or operation not in _REPEATABLE or attempt >= _ATTEMPTS:
+                if not known or not OPERATIONS[operation].repeatable or attempt >= _ATTEMPTS:
                     raise
                 await self.reconnect_after(attempt)
                 attempt += 1
@@ -230,30 +219,28 @@ class Owner:
         await pause(min(_PAUSE, 0.1 * 2**failures))
 
     @asynccontextmanager
-    async def exchange(
-        self, operation: str, *lines: str | bytes, body: bytes = b"", talk: bool = False
-    ) -> AsyncIterator[Exchange]:
+    async def exchange(self, operation: str, *lines: str | bytes, body: bytes = b"") -> AsyncIterator[Exchange]:
         """Ask for an operation, installing the runner first where it is missing.
 
         Args:
             operation: Its name.
             lines: Its arguments.
             body: Its bytes.
-            talk: Whether its standard input stays open: as a sign of life, or to say more.
         """
+        asked = OPERATIONS[operation]
         marker = new_marker()
         data = request(marker, operation, *lines, body=body, home=self._home)
-        silence = self._limit and max(self._limit, _LEAST_SILENCE.get(operation, 0.0))
+        silence = self._limit and max(self._limit, asked.silence)
         opened = None
         try:
-            opened = await self._ask(marker, data, silence, talk=talk)
+            opened = await self._ask(marker, data, silence, talks=asked.talks)
         except _NoReply as error:
             # Nothing was done.  A runner that was damaged on the disk may be all that is wrong.
             await self._install_after(error)
         else:
             if opened is None:
                 await self._install()
-        opened = opened or await self._ask(marker, data, silence, talk=talk)
+        opened = opened or await self._ask(marker, data, silence, talks=asked.talks)
         if opened is None:
             raise ProtocolError("the runner was installed and is not there", hint="does something clear its folder?")
         process, exchange = opened
@@ -262,13 +249,13 @@ class Owner:
         finally:
             await process.close()
 
-    async def _ask(self, marker: str, data: bytes, silence: float, *, talk: bool) -> tuple[Call, Exchange] | None:
+    async def _ask(self, marker: str, data: bytes, silence: float, *, talks: bool) -> tuple[Call, Exchange] | None:
         """Send a request and wait for the reply to begin; None if there is no runner to give one."""
         await self.connect()
         process = await self._link.run(self._runner.bootstrap(), silence)
         try:
             await process.write(data)
-            if not talk:
+            if not talks:
                 await process.write_eof()
             # While the host is at work.
             import rjob.runner.facts  # noqa: F401

@@ -150,7 +150,7 @@ async def _read(owner: Owner, jobs: Sequence[Job], ledger: Ledger, options: Opti
         "ack" if options.moves else "keep",
         *(f"instance {uuid}" for uuid in by_id),
     ]
-    async with owner.exchange("read", *arguments, talk=True) as exchange:
+    async with owner.exchange("read", *arguments) as exchange:
         receiver = _Receiver(ledger)
         async for event in exchange.events():
             if isinstance(event, Line):
@@ -327,7 +327,7 @@ async def _stream(owner: Owner, job: Job, ledger: Ledger, streams: Streams, at: 
     """
     receiver, progress = _Receiver(ledger), False
     positions = (str(at["out"]), str(at["err"]), str(_LIFE))
-    async with owner.exchange("follow", job.instance_id, *positions, talk=True) as exchange:
+    async with owner.exchange("follow", job.instance_id, *positions) as exchange:
         async for event in exchange.events():
             progress |= receiver.take(job, at, event, streams)
             if ledger.gone:

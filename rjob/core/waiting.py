@@ -129,7 +129,7 @@ async def _wait_once(
     """
     facts = Facts()
     arguments = ("any" if first else "all", str(round(seconds * 10)), " ".join(job.instance_id for job in pending))
-    async with part.owner.exchange("wait", *arguments, talk=True) as exchange:
+    async with part.owner.exchange("wait", *arguments) as exchange:
         async for event in exchange.events():
             if isinstance(event, Line):
                 facts.add(event.text)

@@ -11,7 +11,7 @@ A request is one command on the host (:func:`bootstrap`) and these bytes on its 
 
 The reply stands between ``MARKER begin`` and ``MARKER end``; whatever a login shell prints around it is ignored.  The
 marker is random, so nothing that a job writes can be taken for it.  docs/reference/runner-protocol.md lists the
-operations with their lines and replies; :data:`OPERATIONS` holds their names, and every runner performs all of them.
+operations with their lines and replies; :mod:`rjob.runner.operations` is the table that every runner performs.
 """
 
 import os
@@ -19,33 +19,13 @@ import re
 from typing import NamedTuple
 
 from rjob.errors import OwnerError, ProtocolError
+from rjob.runner.operations import OPERATIONS
 
 try:
     # hashlib loads OpenSSL, which takes longer than all the rest of a local verb.
     from _blake2 import blake2b
 except ImportError:  # pragma: no cover  (an interpreter without it)
     from hashlib import blake2b
-
-OPERATIONS = frozenset(
-    (
-        "start",
-        "facts",
-        "read",
-        "received",
-        "save",
-        "follow",
-        "wait",
-        "signal",
-        "tree",
-        "stop",
-        "conclude",
-        "remove",
-        "compact",
-        "rebuild",
-        "info",
-    )
-)
-"""What every runner can do."""
 
 _LINE_LIMIT = 16 * 1024 * 1024
 _TEXT_LIMIT = 512 * 1024 * 1024
@@ -122,7 +102,7 @@ def request(marker: str, operation: str, *lines: str | bytes, body: bytes = b"",
 
     Args:
         marker: What frames the reply (:func:`new_marker`).
-        operation: One of :data:`OPERATIONS`.
+        operation: One of :data:`rjob.runner.operations.OPERATIONS`.
         lines: Its arguments.
         body: Its bytes.
         home: Where rjob's files are on the host; empty for the default.

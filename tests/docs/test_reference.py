@@ -18,7 +18,7 @@ from rjob.cli import status
 from rjob.cli.app import VERBS, app
 from rjob.cli.viewing import INTERRUPTED
 from rjob.models import Job, Result, State
-from rjob.runner.protocol import OPERATIONS
+from rjob.runner.operations import OPERATIONS
 from rjob.settings import KEYS
 
 ROOT = Path(__file__).parents[2]
@@ -70,15 +70,17 @@ def test_every_option_that_is_named_exists(path: Path) -> None:
 
 
 def test_the_table_of_operations() -> None:
-    table = rows(page("runner-protocol"), "Operations")
-    assert sorted(row[0].strip("`") for row in table) == sorted(OPERATIONS)
+    table = {row[0].strip("`"): row for row in rows(page("runner-protocol"), "Operations")}
+    assert table.keys() == OPERATIONS.keys()
+    for name, operation in OPERATIONS.items():
+        assert (table[name][-2] != "no") == operation.locks, name
+        assert (table[name][-1] == "yes") == operation.repeatable, name
 
 
-def test_the_operations_that_may_be_repeated() -> None:
-    from rjob.core.owner import _REPEATABLE
-
-    table = rows(page("runner-protocol"), "Operations")
-    assert {row[0].strip("`") for row in table if row[-1] == "yes"} == _REPEATABLE
+def test_the_posix_runner_performs_the_table() -> None:
+    serve = (ROOT / "rjob/runner/posix/serve.sh").read_text()
+    (listed,) = re.findall(r"case \$rj_op in\n\t([a-z |]+)\)", serve)
+    assert listed.split(" | ") == list(OPERATIONS)
 
 
 def test_every_hook_has_a_heading_with_its_signature() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from runner.conftest import RUNNER, SYSTEM_PATH
 
 from rjob.errors import OwnerError, ProtocolError
+from rjob.runner.operations import OPERATIONS
 from rjob.runner.protocol import (
-    OPERATIONS,
     Absent,
     Bytes,
     Data,

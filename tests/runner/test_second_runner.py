@@ -13,7 +13,7 @@ from rjob.core.manager import JobManager
 from rjob.core.options import Position
 from rjob.models import Job, JobSpec, State
 from rjob.plugins import Plugins
-from rjob.runner.protocol import OPERATIONS
+from rjob.runner.operations import OPERATIONS
 from rjob.testing.fake import FakeMachine
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ async def test_a_start_is_idempotent(runner: MemoryRunner, manager: JobManager) 
 
 
 def test_it_performs_every_operation() -> None:
-    assert {name.removeprefix("do_") for name in dir(MemoryRunner) if name.startswith("do_")} == OPERATIONS
+    assert {name.removeprefix("do_") for name in dir(MemoryRunner) if name.startswith("do_")} == set(OPERATIONS)
 
 
 async def test_saving_on_the_machine(manager: JobManager, runner: MemoryRunner) -> None:

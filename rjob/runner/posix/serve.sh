@@ -69,7 +69,7 @@ rj_serve() {
 	rj_read_machine
 	if [ -h "$rj_owner" ] || { [ -e "$rj_owner" ] && [ ! -O "$rj_owner" ]; }; then rj_fail foreign "$rj_owner"; fi
 	case $rj_op in
-	start | facts | read | received | save | follow | wait | signal | tree | stop | conclude | remove | compact | rebuild | info)
+	start | facts | read | received | save | remove | compact | rebuild | follow | wait | signal | tree | stop | conclude | info)
 		"rj_op_$rj_op" "$@"
 		;;
 	*) rj_fail unknown-operation "$rj_op" ;;
