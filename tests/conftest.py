@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from world import World
+from world import World, drop_cgroups
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -44,3 +44,4 @@ def rjob(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.close()
+    drop_cgroups(tmp_path)

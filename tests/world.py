@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -181,6 +182,13 @@ class World:
                 except ProcessLookupError:
                     pass
             time.sleep(0.02)
+
+
+def drop_cgroups(root: Path) -> None:
+    """Take away the cgroups of jobs whose supervisors were killed, wherever below a folder their owners are."""
+    for note in root.rglob("jobs/*/cgroup"):
+        with contextlib.suppress(OSError):
+            os.rmdir(note.read_text().strip())
 
 
 def _read_all(descriptor: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from world import processes_with, wait_until
+from world import drop_cgroups, processes_with, wait_until
 
 from rjob.models import JobSpec, State
 from rjob.runner.facts import Facts, JobFacts
@@ -347,6 +347,7 @@ def make_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     yield make
     for host in made:
         host.close()
+    drop_cgroups(tmp_path)
 
 
 @pytest.fixture
