@@ -290,7 +290,7 @@ class Owner:
         """
         try:
             await self._install()
-        except OwnerError:
+        except (OwnerError, ConnectionLost):
             raise
         except RjobError:
             raise error from None

@@ -256,6 +256,38 @@ def test_a_remove_that_dies_at_any_step_and_is_repeated_removes(host: Host) -> N
     assert list((host.owner / "new").glob("*-*")) == []
 
 
+def test_what_a_dead_remove_still_moves_is_journalled(host: Host) -> None:
+    """A killed runner's mv lives on, and may end after somebody else has taken the lock."""
+    job = host.line("exit 0")
+    host.ended(job)
+    host.settled(job)
+    with Sabotage(host, runner_with("pending-written", "kill -KILL $$")):
+        send(host, request(new_marker(), "remove", job, home=str(host.home)))
+    assert host.folder(job).exists()
+    host.ended(host.line("exit 0"))
+    # Here the mv would end: there is nothing left for it.
+    assert not host.folder(job).exists()
+    assert [event["instance"] for event in events(host) if event["event"] == "remove"] == [job]
+    kept_promises(host, "a remove")
+
+
+def test_what_a_dead_start_still_moves_does_not_arrive(host: Host) -> None:
+    host.install()
+    launch = counting(host)
+    with Sabotage(host, runner_with("listed", "kill -KILL $$")):
+        send(host, launch_bytes(host, launch))
+    assert len(list((host.owner / "new").glob(f"*/{launch.uuid}"))) == 1
+    host.ended(host.line("exit 0"))
+    # Here the mv would end: there is nothing left for it.
+    assert list((host.owner / "new").glob(f"*/{launch.uuid}")) == []
+    kept_promises(host, "a start")
+    # Asked for again, it is started.
+    assert host.launch(launch).words("started") == [[launch.uuid]]
+    host.ended(launch.uuid)
+    assert runs(host, launch.uuid) == 1
+    kept_promises(host, "a start that was repeated")
+
+
 def test_a_cursor_that_dies_at_any_step_is_never_half_moved(host: Host) -> None:
     job = host.line("seq 1000")
     host.ended(job)

@@ -14,7 +14,7 @@ from rjob.core.options import Position
 from rjob.models import Job, JobSpec, State
 from rjob.plugins import Plugins
 from rjob.runner.operations import OPERATIONS
-from rjob.testing.fake import FakeMachine
+from rjob.testing.fake import FakeCommand, FakeMachine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -162,6 +162,28 @@ async def test_a_start_is_idempotent(runner: MemoryRunner, manager: JobManager) 
 
 def test_it_performs_every_operation() -> None:
     assert {name.removeprefix("do_") for name in dir(MemoryRunner) if name.startswith("do_")} == set(OPERATIONS)
+
+
+async def test_a_runner_that_is_killed_and_a_connection_that_breaks_over_its_successor(
+    runner: MemoryRunner, tmp_path: Path
+) -> None:
+    bad: list[str] = ["killed", "cut"]
+    machine: FakeMachine
+
+    async def host(command: FakeCommand) -> int:
+        trouble = bad.pop(0) if bad else ""
+        if trouble == "cut":
+            await machine.break_connections()
+        return 137 if trouble else await runner(command)
+
+    machine = FakeMachine(host)
+    plugins = Plugins()
+    plugins.register(machine.plugin("fake"))
+    config = Config({"hosts": {"memory": {"transport": "fake://memory"}}}, environ={})
+    async with JobManager(config, plugins) as manager:
+        result = await manager.start(JobSpec(argv=("say",)), hosts=HOST)
+        assert (len(result.jobs), result.errors, bad) == (1, (), [])
+        await manager.wait([result.jobs[0].ref])
 
 
 async def test_saving_on_the_machine(manager: JobManager, runner: MemoryRunner) -> None:

@@ -51,12 +51,15 @@ rj_recover() {
 		rj_is_id "$rj_id" || continue
 		case $rj_event in
 		start)
+			rj_hold_back "$rj_uuid"
 			if [ ! -d "$rj_owner/jobs/$rj_uuid" ]; then
 				rm -f "$rj_owner/ids/$rj_id" "$rj_owner/live/$rj_id"
 				continue
 			fi
 			;;
 		remove)
+			# It was asked for, so it is done; not where it cannot be done.
+			[ ! -e "$rj_owner/jobs/$rj_uuid" ] || mv -f "$rj_owner/jobs/$rj_uuid" "$rj_owner/new/" 2>/dev/null || :
 			[ ! -e "$rj_owner/jobs/$rj_uuid" ] || continue
 			rm -f "$rj_owner/ids/$rj_id" "$rj_owner/live/$rj_id"
 			;;
@@ -72,6 +75,14 @@ rj_recover() {
 	fi
 	#@ recovered
 	{ true >"$rj_owner/pending"; } 2>/dev/null
+}
+
+# Keep job $1 that a dead holder staged from being moved in later: a mv that it started may be under way.  A staged job is
+# renamed once, to its place or to where removed ones go.  What this very request has staged, in rj_new, is asked for again.
+rj_hold_back() {
+	for rj_file in "$rj_owner"/new/*/"$1"; do
+		[ ! -d "$rj_file" ] || [ "$rj_file" = "${rj_new-}/$1" ] || mv -f "$rj_file" "$rj_owner/new/" 2>/dev/null || :
+	done
 }
 
 # Make the line that says how job $1 ended: rj_line, and rj_id.  Fails if it has no exit record.
