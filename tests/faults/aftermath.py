@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -91,16 +92,24 @@ class Aftermath:
         self._match()
 
     def read_registry(self) -> None:
-        """Read the registry's events."""
-        path = self.owner / "registry.jsonl"
+        """Read the registry's events, and those that a killed runner has left to whoever takes the lock next."""
         self.events = []
-        for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        for line in self._lines("registry.jsonl"):
             try:
                 self.events.append(json.loads(line))
             except ValueError:
                 # A full disk can tear a line, which then costs nothing but itself.
                 if line and self.main != "disk":
                     self.find("every line of the registry is JSON", repr(line[:200]))
+        for line in self._lines("pending"):
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if event["event"] == "remove" and event not in self.events:
+                    self.events.append(event)
+
+    def _lines(self, name: str) -> list[str]:
+        path = self.owner / name
+        return path.read_text(errors="replace").splitlines() if path.exists() else []
 
     def of_event(self, name: str) -> list[dict[str, Any]]:
         """The registry's events of one kind."""
