@@ -82,7 +82,7 @@ rj_check_command() {
 }
 
 # Make the cgroup $1 and go there.  It is noted before it is there, so that nothing of it stays behind.
-# The kernel takes its time over this (some 10 ms), so it comes after the job was told to have started.
+# The kernel takes its time over this (some 10 ms); a start waits for it all the same, for it returns when a job has begun.
 rj_enter_cgroup() {
 	{ printf '%s\n' "$1" >"$rj_job/cgroup" && mkdir "$1" && echo $$ >"$1/cgroup.procs"; } 2>/dev/null ||
 		rmdir "$1" 2>/dev/null
@@ -102,9 +102,9 @@ if [ "${1-}" = become ]; then
 	unset RJOB_SUPERVISES OLDPWD
 	{ printf '%s\n' "$$ ${rj_start:--}" >"$rj_job/main"; } 2>/dev/null || rj_refuse 126 "no space left to start in"
 	#@ main-written
+	[ "${11}" = - ] || rj_enter_cgroup "${11}/rjob-${rj_job##*/}"
 	echo started 2>/dev/null
 	#@ started
-	[ "${11}" = - ] || rj_enter_cgroup "${11}/rjob-${rj_job##*/}"
 	[ -z "$rj_cut" ] || rj_refuse 126 "its secrets did not arrive whole"
 	rj_dir='' rj_merge='' rj_login='' rj_line='' rj_home_shell=${SHELL:-/bin/sh}
 	set --
