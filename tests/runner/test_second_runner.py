@@ -81,7 +81,7 @@ async def test_start_get_and_wait(manager: JobManager) -> None:
     assert (first.id, first.ref, first.name, second.id) == (1, "1@memory", "foo bar", 2)
     done = await manager.wait(["1", "2"], hosts=HOST, timeout=20)
     assert [(job.state, job.exit_code) for job in done.jobs] == [(State.FAILED, 3), (State.COMPLETED, 0)]
-    for reference in ("1", "foo bar", "foo*", first.instance_id[:8], "1-1"):
+    for reference in ("1", "foo bar", "foo*", first.instance_id[:13], "1-1"):
         found = await manager.get([reference], hosts=HOST)
         assert [job.id for job in found.jobs] == [1], reference
     assert [job.id for job in (await manager.get(["last"], hosts=HOST)).jobs] == [2]
