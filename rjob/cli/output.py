@@ -92,7 +92,7 @@ def prepare() -> None:
         except OSError:
             # Inherited, so that no program that rjob runs gets the number for a file of its own.
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
-    # What is data goes there under either name; only the second one can be taken away again.
+    # __stdout__ stays this module's; keep_for_data takes stdout, which print() uses, away from plugins.
     sys.__stdout__ = sys.stdout = _text(_Data(1), sys.stdout)  # type: ignore[assignment,misc]
     sys.stderr = _text(_Messages(2), sys.stderr)
 

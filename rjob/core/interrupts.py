@@ -19,9 +19,11 @@ class Interrupts:
     def __init__(self) -> None:
         self.held_back = _Section()
         self._before: object = None
+        self._entered = 0
 
     def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
+        self._entered += 1
+        if self._entered > 1 or threading.current_thread() is not threading.main_thread():
             return
         handler = signal.getsignal(signal.SIGINT)
         if handler in (signal.default_int_handler, signal.SIG_IGN):
@@ -31,6 +33,9 @@ class Interrupts:
             signal.signal(signal.SIGINT, self.arrived)
 
     def __exit__(self, *_: object) -> None:
+        self._entered -= 1
+        if self._entered:
+            return
         before, self._before = self._before, None
         if before is not None:
             Interrupts._current = None

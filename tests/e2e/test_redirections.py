@@ -46,7 +46,7 @@ BROKEN = {
 GONE is a pipe without a reader, SLOW a full non-blocking one that its reader empties after a while.
 """
 
-FEW: tuple[str, ...] = (
+FEW = (
     ">&-",
     "2>&-",
     "<&- >&- 2>&-",
