@@ -9,10 +9,8 @@ The API is the command line's own: :class:`JobManager` has a coroutine for every
 Names are loaded when they are first used.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+# Type checkers know the name. An import of typing here would be several milliseconds in which Ctrl-C shows a traceback.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from rjob.config import Config
@@ -53,7 +51,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        from importlib import import_module
+
+        value: object = getattr(import_module(_HOMES[name]), name)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,5 @@
 """The program: ``rjob`` and ``python -m rjob``."""
 
-from __future__ import annotations
-
 import gc
 import os
 

@@ -241,9 +241,24 @@ class Client:
         self._shared.record.receive(job, stream, portion_of(call, data, torn))
 
 
+_INTERPRETER = re.compile(
+    rb"Fatal Python error: init_|Could not import runpy|Traceback|Exception ignored in"
+    rb"|Failed checking if argv|python[\d.]*: failed to set"
+)
+
+
 def own_bytes(err: bytes) -> bytes:
-    """What a receiver's standard error holds of the job's: rjob's own messages come behind that."""
-    return re.split(rb"\n?rjob: interrupted|rjob: |Could not import runpy|Traceback", err, maxsplit=1)[0]
+    """What a receiver's standard error holds of the job's: rjob's own messages come behind that.
+
+    So do the interpreter's, which a signal before the program's first line makes it print.
+    """
+    ours = re.split(rb"\n?rjob: interrupted|rjob: ", err, maxsplit=1)[0]
+    return _INTERPRETER.split(ours, maxsplit=1)[0]
+
+
+def died_early(err: bytes) -> bool:
+    """Whether a signal ended the interpreter before the program's first line."""
+    return _INTERPRETER.search(err) is not None and (b"/rjob/" not in err or b"_get_module_details" in err)
 
 
 def portion_of(call: Call, data: bytes, torn: str = "") -> Portion:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from faults.client import died_early
+
 if TYPE_CHECKING:
     from faults.aftermath import Aftermath
     from faults.record import Call
@@ -33,9 +35,7 @@ def check_statuses(after: Aftermath) -> None:
         if call.hung:
             after.find(f"every command ends: {call.verb}", call.told)
             continue
-        # Before the program's first line a signal ends the interpreter as it likes.
-        early = b"/rjob/" not in call.err or b"_get_module_details" in call.err
-        if b"Traceback (most recent call last)" in call.err and not early:
+        if b"Traceback (most recent call last)" in call.err and not died_early(call.err):
             lines = call.err.decode(errors="replace").strip().splitlines()
             where = [line.strip().partition("/rjob/")[2] for line in lines if "/rjob/" in line]
             after.find(f"no command shows a traceback: {where[-1]}: {lines[-1][:80]}", call.told)
@@ -47,7 +47,7 @@ def _allowed(after: Aftermath, call: Call) -> bool:
     if call.status == -9:
         return any(seen.pid == call.pid for _, seen in after.record.victims)
     met = after.record.disturbed(call)
-    if "interrupt" in met and (call.status in _INTERRUPTED or b"Could not import runpy" in call.err):
+    if "interrupt" in met and (call.status in _INTERRUPTED or died_early(call.err)):
         return True
     if call.verb == "wait" or "-f" in call.words:
         return _allowed_of_job(after, call, met)
