@@ -121,6 +121,8 @@ class Job(NamedTuple):
     @property
     def has_more_data(self) -> bool:
         """Whether there are bytes that nobody has received."""
+        if self.children:
+            return any(child.has_more_data for child in self.children)
         return _new(self.out_bytes, self.out_received) or _new(self.err_bytes, self.err_received)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rjob.core.jobs import view
 from rjob.core.owner import Found
-from rjob.errors import JobNotFound, OwnerError, RjobError
+from rjob.errors import JobNotFound, OwnerError, RjobError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def selector(reference: Reference) -> str:
     """How the runner is asked for what a reference names."""
     match reference.kind:
-        case "id":
+        case "id" | "child":
             return f"id {reference.id}"
         case "range":
             return f"range {reference.id} {reference.end}"
@@ -55,13 +55,24 @@ def _dashed(digits: str) -> str:
     return "-".join(part for part in parts if part)
 
 
-async def look_up(owner: Owner, references: Sequence[Reference]) -> Found:
+async def look_up(owner: Owner, references: Sequence[Reference], *, children: bool = False) -> Found:
     """Find the jobs that references name, in their order, each once.
 
     Args:
         owner: Whose jobs.
-        references: What to look for; child references find nothing.
+        references: What to look for.
+        children: Whether the caller can do something with a child; otherwise a reference to one is an error.
     """
+    refused = [] if children else [reference for reference in references if reference.kind == "child"]
+    references = [reference for reference in references if reference not in refused]
+    errors = tuple(_unserved(owner, reference) for reference in refused)
+    if not references:
+        return Found(owner, (), errors)
+    found = await _look_up(owner, references)
+    return found._replace(errors=found.errors + errors)
+
+
+async def _look_up(owner: Owner, references: Sequence[Reference]) -> Found:
     facts = await owner.call("facts", *(selector(reference) for reference in references))
     jobs, errors = await settle(owner, facts)
     found: dict[str, Job] = {}
@@ -73,9 +84,11 @@ async def look_up(owner: Owner, references: Sequence[Reference]) -> Found:
         if reference.kind == "instance" and len(matches) > 1:
             failed.append(_error("more than one job's instance id begins so", "give more digits", owner, reference))
         elif matches:
-            found |= {job.instance_id: job for job in matches}
+            # A child that was never handed to its host has no instance id.
+            found |= {job.ref: job for job in matches}
         elif not broken:
-            failed.append(_error(f"no job {reference.text.partition('@')[0]}", _WAY_OUT, owner, reference))
+            what = "child" if reference.kind == "child" else "job"
+            failed.append(_error(f"no {what} {reference.text.partition('@')[0]}", _WAY_OUT, owner, reference))
         failed += broken
     return Found(owner, tuple(found.values()), tuple(failed))
 
@@ -85,6 +98,29 @@ _WAY_OUT = "`rjob get --all` lists them"
 
 def _error(message: str, hint: str, owner: Owner, reference: Reference) -> JobNotFound:
     return JobNotFound(message, hint=hint, host=owner.host, job=reference.text)
+
+
+def _unserved(owner: Owner, reference: Reference) -> UsageError:
+    """The error for a child where a verb takes whole jobs only."""
+    return UsageError(
+        f"{reference.text} is a child: so far only `rjob get` takes one", host=owner.host, job=reference.text
+    )
+
+
+def without_parents(found: Found) -> Found:
+    """Take out what has children, with an error for each: no process of its own could be signalled or started again.
+
+    Args:
+        found: What references name.
+    """
+    parents = [job for job in found.jobs if job.type == "RemoteJob"]
+    errors: tuple[RjobError, ...] = tuple(
+        UsageError(
+            f"job {job.ref} runs on other hosts: so far it can only be looked at", host=found.owner.host, job=job.ref
+        )
+        for job in parents
+    )
+    return found._replace(jobs=tuple(job for job in found.jobs if job not in parents), errors=found.errors + errors)
 
 
 def removed(owner: Owner, job: Job) -> JobNotFound:
@@ -100,7 +136,15 @@ def _matches(reference: Reference, jobs: Iterable[Job]) -> list[Job]:
     if reference.kind == "name":
         # The registry line was found by its text, a default name by its number: make sure.
         return [job for job in found if job.name == reference.name]
-    return [] if reference.kind == "child" else found
+    if reference.kind == "child":
+        return [child for job in found for child in _children(job, reference.child)]
+    return found
+
+
+def _children(job: Job, text: str) -> list[Job]:
+    """The child of that number; else those at that location."""
+    numbered = [child for child in job.children if str(child.id) == text]
+    return numbered or [child for child in job.children if child.location.casefold() == text.casefold()]
 
 
 async def listing(owner: Owner, query: Query, newest: int) -> Found:

@@ -369,12 +369,12 @@ class JobManager:
         work: Callable[[Owner, Sequence[Job]], Coroutine[Any, Any, Found]],
     ) -> Result:
         """Find jobs and do something to those that there are."""
-        from rjob.core.find import look_up
+        from rjob.core.find import look_up, without_parents
 
         self._refuse_ambiguous(jobs, hosts)
 
         async def one(owner: Owner, references: list[Reference]) -> Found:
-            found = await look_up(owner, references)
+            found = without_parents(await look_up(owner, references))
             if not found.jobs:
                 return found
             done = await work(owner, found.jobs)
@@ -394,7 +394,12 @@ class JobManager:
                 )
 
     async def _find(self, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
-        return merged(await self._find_by_owner(jobs, hosts))
+        from rjob.core.find import look_up
+
+        async def one(owner: Owner, references: list[Reference]) -> Found:
+            return await look_up(owner, references, children=True)
+
+        return merged(await self._each(self._asks(jobs, hosts), one))
 
     async def _find_by_owner(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[Found]:
         from rjob.core.find import look_up

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rjob.core.loop import running
 from rjob.core.owner import Found
 from rjob.errors import JobConflict, OwnerError, RjobError, UsageError
-from rjob.models import Job, JobSpec, State
+from rjob.models import JobSpec, State
 from rjob.runner.launch import launch_of, retry_of, start_request
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rjob.core.owner import Owner
-    from rjob.runner.facts import Facts
+    from rjob.models import Job
     from rjob.runner.launch import Launch
 
 
@@ -163,6 +163,7 @@ async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
     now = datetime.now(UTC)
     lines, body = start_request(launches, f"{now:%Y-%m-%dT%H:%M:%SZ}" if owner.local else None)
     facts = await owner.call("start", *lines, body=body)
+    from rjob.core.jobs import begun
     from rjob.runner.facts import number
 
     numbers = {words[1]: number(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
@@ -174,25 +175,5 @@ async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
             message = "the job was not started" if id_ is None else f"job {id_} was registered but did not start"
             errors.append(OwnerError(message, reason="not-started", hint="see `rjob doctor`", host=owner.host))
         else:
-            jobs.append(_begun(owner, facts, launch, id_))
+            jobs.append(begun(facts, launch.record, id_, launch.uuid, owner.host))
     return Found(owner, tuple(jobs), tuple(errors))
-
-
-def _begun(owner: Owner, facts: Facts, launch: Launch, id_: int) -> Job:
-    record = launch.record
-    return Job(
-        id=id_,
-        name=record.get("name") or f"Job{id_}",
-        instance_id=launch.uuid,
-        state=State.RUNNING,
-        ref=f"{id_}@{owner.host}" if owner.host else str(id_),
-        host=owner.host,
-        owner=facts.host,
-        machine=facts.machine,
-        command=record.get("command", ""),
-        argv=tuple(record["argv"]) if "argv" in record else None,
-        line=record.get("line"),
-        begin=datetime.now(UTC),
-        retry_of=record.get("retry_of"),
-        record=record,
-    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rjob.errors import ProtocolError
 
@@ -36,12 +36,16 @@ _ROOM = 192 * 1024 * 1024
 """Bytes of memory that the lines of one reply may take, more or less."""
 _OVERHEAD = 64
 _JOBS = 200_000
+"""Jobs and children that one reply may tell of."""
+_CHILDREN = 10_000
+"""Children of one job; no node set stands for more hosts."""
 _ANSWERS = 100_000
 _ANSWER = 1024 * 1024
 """Characters of a line of an operation's own answer."""
 _FILES = 32
 _LINES = 64
 """Lines that are kept of one of a job's small files."""
+_HOST_LENGTH = 255
 _LINE = 4096
 """Characters that are kept of such a line, unless it holds a record."""
 _WORDS = 16
@@ -158,9 +162,21 @@ class JobFacts:
         alive: The words of the ``alive`` line; None when the runner did not look (finished, or foreign).
         out_bytes: What it has written.
         err_bytes: Likewise.
+        children: The facts of its children, by number.
     """
 
-    __slots__ = ("_files", "_record", "_sized", "alive", "err_bytes", "foreign", "machine", "out_bytes", "uuid")
+    __slots__ = (
+        "_files",
+        "_record",
+        "_sized",
+        "alive",
+        "children",
+        "err_bytes",
+        "foreign",
+        "machine",
+        "out_bytes",
+        "uuid",
+    )
 
     def __init__(self, uuid: str, machine: str, *, foreign: bool = False) -> None:
         self.uuid = uuid
@@ -169,6 +185,7 @@ class JobFacts:
         self.alive: list[str] | None = None
         self.out_bytes = 0
         self.err_bytes = 0
+        self.children: dict[int, ChildFacts] = {}
         self._files: dict[str, list[str]] = {}
         self._sized = False
         self._record: dict[str, Any] | None = None
@@ -205,7 +222,7 @@ class JobFacts:
     @property
     def empty(self) -> bool:
         """Whether none of its files was there."""
-        return not self._files and not self._sized
+        return not self._files and not self._sized and not self.children
 
     def words(self, name: str) -> list[str] | None:
         """The words of a file's first line; None if there is no such file."""
@@ -242,6 +259,62 @@ class JobFacts:
         return number(words[0]) or 0, number(words[1]) or 0
 
 
+class HostLink(NamedTuple):
+    """What an owner knows of its connection to the host of a child."""
+
+    lost: bool
+    """Whether the host cannot be reached now."""
+    since: datetime | None = None
+    reason: str = ""
+    """Why it was lost, in words."""
+
+
+class ChildFacts(JobFacts):
+    """What the files of one child tell: the copy that the owner keeps of a job on another host.
+
+    Attributes:
+        number: The child's number.
+    """
+
+    __slots__ = ("_parent", "number")
+
+    def __init__(self, parent: JobFacts, number: int) -> None:
+        super().__init__(parent.uuid, parent.machine, foreign=parent.foreign)
+        self.number = number
+        self._parent = parent
+
+    def add(self, name: str, line: str) -> int:
+        """Take one line of one of its small files; see :meth:`JobFacts.add`."""
+        if name == "alive" and self.alive is None:
+            # The runner looks at no process for a child: what its host told last is kept in a file.
+            self.alive = [word[:_WORD] for word in line[:_LINE].split()[:_WORDS]]
+        return super().add(name, line)
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The parent's start record: every child runs the same."""
+        return self._parent.record
+
+    @property
+    def host(self) -> str:
+        """The host that it runs on, as the user named it; empty if that is not told."""
+        return self._line("host")[:_HOST_LENGTH].strip()
+
+    @property
+    def instance(self) -> str | None:
+        """Its instance id on its host; None if it has none yet."""
+        return instance_of(self._line("instance").strip())
+
+    @property
+    def link(self) -> HostLink | None:
+        """The connection to its host, ``STATE SINCE REASON...``; None if nothing is known of it."""
+        state, since, reason = (self._line("link").split(None, 2) + [""] * 3)[:3]
+        return HostLink(state == "lost", instant(since), reason.strip()) if state in ("lost", "up") else None
+
+    def _line(self, name: str) -> str:
+        return (self.text(name) or "").partition("\n")[0]
+
+
 def _is_id(value: Any) -> bool:
     return type(value) is int and 0 < value < 10**18
 
@@ -275,6 +348,7 @@ class Facts:
         self.other: list[list[str]] = []
         self.hosts: dict[str, str] = {}
         self._room = _ROOM
+        self._places = _JOBS
 
     @classmethod
     def read(cls, lines: Iterable[str]) -> Facts:
@@ -342,7 +416,7 @@ class Facts:
         if kind == "total" and words:
             self.total = number(words[0]) or 0
         elif kind == "alive" and words:
-            if job := self._job(words[0]):
+            if job := self._job([words[0]]):
                 job.alive = [word[:_WORD] for word in words[1:_WORDS]]
         elif kind == "size" and len(words) == 2:
             self._add_size(words[1], number(words[0]) or 0)
@@ -350,32 +424,62 @@ class Facts:
             self.broken[words[0]] = "a symbolic link"
 
     def _add_file(self, line: str) -> None:
-        """``[../../MACHINE/jobs/]UUID/NAME:LINE``, as grep prints it."""
+        """``[MACHINE/jobs/]UUID/[N/]NAME:LINE``, as grep prints it."""
         path, colon, text = line.partition(":")
         *folder, name = path.split("/")
-        if colon and folder and (job := self._job("/".join(folder))):
+        if colon and folder and (job := self._job(folder)):
             self._take(job.add(name, text))
 
     def _add_size(self, path: str, size: int) -> None:
-        folder, _, name = path.rpartition("/")
+        *folder, name = path.split("/")
         if job := self._job(folder):
             job.measure(name, size)
 
-    def _job(self, path: str) -> JobFacts | None:
-        """The job whose folder that is; None if it is none, or another machine's with an instance id that was told."""
-        parts = [part for part in path.split("/") if part not in (".", "..")]
-        if not parts or not _UUID.fullmatch(parts[-1]):
-            return None
-        machine = parts[0] if len(parts) == 3 else self.machine
-        job = self.jobs.get(parts[-1])
-        if job is None:
-            if len(self.jobs) >= _JOBS:
-                raise _too_much()
-            foreign = machine != self.machine
-            if foreign and not re.fullmatch(_MACHINE, machine):
+    def _job(self, folder: list[str]) -> JobFacts | None:
+        """Find the job or the child whose folder that is.
+
+        Args:
+            folder: The parts of its path: ``UUID``, ``UUID N``, or either of them behind ``MACHINE jobs``.
+
+        Returns:
+            None if it is none, or another machine's with an instance id that was told.
+        """
+        parts = [part for part in folder if part not in (".", "..")]
+        child = 0
+        if len(parts) in (2, 4):
+            child = number(parts.pop()) or 0
+            if not 0 < child <= _CHILDREN:
                 return None
-            job = self.jobs[parts[-1]] = JobFacts(parts[-1], machine, foreign=foreign)
-        return job if job.machine == machine else None
+        machine = self.machine
+        if len(parts) == 3 and parts[1] == "jobs":
+            machine = parts[0]
+        elif len(parts) != 1:
+            return None
+        if not _UUID.fullmatch(parts[-1]):
+            return None
+        job = self.jobs.get(parts[-1]) or self._new_job(parts[-1], machine)
+        if job is None or job.machine != machine:
+            return None
+        return self._child(job, child) if child else job
+
+    def _new_job(self, uuid: str, machine: str) -> JobFacts | None:
+        foreign = machine != self.machine
+        if foreign and not re.fullmatch(_MACHINE, machine):
+            return None
+        self._take_place()
+        self.jobs[uuid] = JobFacts(uuid, machine, foreign=foreign)
+        return self.jobs[uuid]
+
+    def _child(self, job: JobFacts, child: int) -> ChildFacts:
+        if child not in job.children:
+            self._take_place()
+            job.children[child] = ChildFacts(job, child)
+        return job.children[child]
+
+    def _take_place(self) -> None:
+        self._places -= 1
+        if self._places < 0:
+            raise _too_much()
 
     def _take(self, size: int) -> None:
         self._room -= size

@@ -1,6 +1,6 @@
 """What the facts of a job mean: the one place where states and reasons are made, for every runner.
 
-A pure function of :class:`rjob.runner.facts.JobFacts`; docs/explanation/states.md draws it.
+Pure functions of :class:`rjob.runner.facts.JobFacts`; docs/explanation/states.md draws them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from rjob.runner.facts import number
 from rjob.runner.facts import signal_number as told_signal
 
 if TYPE_CHECKING:
-    from rjob.runner.facts import JobFacts
+    from collections.abc import Iterable, Sequence
+
+    from rjob.runner.facts import ChildFacts, HostLink, JobFacts
 
 
 class Verdict(NamedTuple):
@@ -82,6 +84,112 @@ def derive(facts: JobFacts) -> Verdict:
         return Verdict(State.RUNNING, f"its supervisor is gone; {count} of its processes live on")
     word = "lost-killed" if facts.words("main") else "lost-unclaimed"
     return Verdict(State.LOST, LOST[word], conclude=word)
+
+
+def derive_child(facts: ChildFacts, link: HostLink | None) -> Verdict:
+    """Say where a child stands, as far as the owner of its parent knows.
+
+    Args:
+        facts: The owner's copy of what the child's host told.
+        link: The connection to that host; None if nothing is known of it.
+    """
+    if facts.words("exit") is not None:
+        return derive(facts)
+    if facts.words("identity") is None and (why := facts.text("error")) is not None:
+        return Verdict(State.FAILED, why or "it could not be started")
+    if facts.foreign:
+        return derive(facts)
+    if facts.words("identity") is None:
+        why = _unreachable(link) if link and link.lost else "its host has not confirmed yet that it began"
+        return Verdict(State.NOT_STARTED, why)
+    if link and link.lost:
+        return Verdict(State.DISCONNECTED, _unreachable(link))
+    if facts.words("stop") is not None or facts.words("expired") is not None:
+        return Verdict(State.STOPPING)
+    if facts.alive is None:
+        return Verdict(State.RUNNING)
+    # Its end is recorded on its own host, never here.
+    return derive(facts)._replace(conclude=None)
+
+
+def _unreachable(link: HostLink) -> str:
+    since = f" since {link.since:%Y-%m-%dT%H:%M:%SZ}" if link.since else ""
+    return f"its host is unreachable{since}" + (f": {link.reason}" if link.reason else "")
+
+
+def derive_parent(children: Iterable[tuple[str, Verdict]], *, stop_asked: bool = False) -> Verdict:
+    """Say where a parent stands.
+
+    Args:
+        children: The host and the verdict of each child, in any order.
+        stop_asked: Whether the parent as a whole was asked to stop.
+    """
+    told = list(children)
+    if not told:
+        return Verdict(State.NOT_STARTED, "it has no children yet")
+    verdicts = [verdict for _, verdict in told]
+    state = _state_of_all({verdict.state for verdict in verdicts}, stop_asked=stop_asked)
+    reason = _reason_of_all(state, told)
+    if not state.finished:
+        return Verdict(state, reason)
+    return Verdict(state, reason, *_worst_end(state, verdicts))
+
+
+def _state_of_all(states: set[State], *, stop_asked: bool) -> State:
+    unfinished = {state for state in states if not state.finished}
+    if not unfinished:
+        if states & {State.FAILED, State.LOST}:
+            return State.FAILED
+        return State.STOPPED if State.STOPPED in states else State.COMPLETED
+    if stop_asked:
+        return State.STOPPING
+    # A parent runs from the moment it is there: children that wait for their turn do not make it wait.
+    common = unfinished.pop() if len(unfinished) == 1 else State.RUNNING
+    return State.RUNNING if common is State.NOT_STARTED else common
+
+
+def _worst_end(state: State, verdicts: Sequence[Verdict]) -> tuple[int | None, int | None]:
+    """The exit code and the signal of the child that ended worst, of those that made the parent's state what it is.
+
+    An end that is not known is the worst; a signal counts as 128+n.
+    """
+    if state is State.COMPLETED:
+        return 0, None
+    guilty = {State.STOPPED} if state is State.STOPPED else {State.FAILED, State.LOST}
+    ends = [(verdict.exit_code or None, verdict.signal) for verdict in verdicts if verdict.state in guilty]
+    return max(ends, key=_badness)
+
+
+def _badness(end: tuple[int | None, int | None]) -> tuple[int, int, int]:
+    code, signal = end
+    if signal is None:
+        return (1, 0, 0) if code is None else (0, abs(code), code)
+    return (0, 128 + signal, code or 0)
+
+
+_WORDS = {State.NOT_STARTED: "not started"}
+_NAMED = (State.DISCONNECTED, State.FAILED, State.STOPPED, State.LOST)
+"""The states of which a parent's reason names the hosts."""
+
+
+def _reason_of_all(state: State, children: Sequence[tuple[str, Verdict]]) -> str | None:
+    """How many children stand where, ``9/10 completed, 1 failed: web3``; None where the state says it all."""
+    if len(children) == 1:
+        return children[0][1].reason
+    alike = all(verdict.state is state for _, verdict in children)
+    if alike and state is not State.FAILED:
+        return None
+    from rjob.nodesets import fold
+
+    hosts: dict[State, list[str]] = {kind: [] for kind in State}
+    for host, verdict in children:
+        hosts[verdict.state].append(host)
+    parts = [f"{len(hosts.pop(State.COMPLETED))}/{len(children)} completed"]
+    for kind, names in hosts.items():
+        if names:
+            where = fold(sorted(filter(None, names))) if kind in _NAMED else ""
+            parts.append(f"{len(names)} {_WORDS.get(kind, str(kind).lower())}" + (f": {where}" if where else ""))
+    return ", ".join(parts)
 
 
 def _supervised(facts: JobFacts, leader: str) -> Verdict:

@@ -158,7 +158,7 @@ rj_note_survivors() {
 	fi
 }
 
-# The small files and the sizes of jobs $*, as grep and stat print them.
+# Print the small files and the sizes of jobs $* and of their children, as grep and stat print them.
 rj_files() {
 	rj_small='' rj_big=''
 	for rj_uuid; do
@@ -168,13 +168,40 @@ rj_files() {
 		fi
 		rj_u=$rj_base/$rj_uuid
 		rj_small="$rj_small $rj_u/start $rj_u/job.json $rj_u/identity $rj_u/main $rj_u/stop $rj_u/expired $rj_u/signals $rj_u/error $rj_u/received $rj_u/exit"
-		rj_big="$rj_big $rj_u/out $rj_u/err"
+		if [ -d "$rj_u/1" ]; then
+			rj_add_children "$rj_u"
+		else
+			rj_big="$rj_big $rj_u/out $rj_u/err"
+		fi
 	done
+	rj_print_files
+}
+
+# Print what grep tells of the files $rj_small and stat of $rj_big.
+rj_print_files() {
 	# shellcheck disable=SC2086
 	[ -z "$rj_small" ] || LC_ALL=C grep -s '' /dev/null $rj_small
 	# shellcheck disable=SC2086
 	[ -z "$rj_big" ] || stat -c 'size %s %n' $rj_big 2>/dev/null || stat -f 'size %z %N' $rj_big 2>/dev/null ||
 		ls -ln $rj_big 2>/dev/null | awk '{ print "size", $5, $NF }'
+}
+
+# Add to rj_small and rj_big the files of the children of the job in folder $1, which are numbered without gaps.  After
+# each hundred what is there is printed, for a command takes only so many arguments.
+rj_add_children() {
+	rj_child=1
+	while [ -d "$1/$rj_child" ] && [ ! -h "$1/$rj_child" ]; do
+		rj_u=$1/$rj_child
+		rj_small="$rj_small $rj_u/host $rj_u/instance $rj_u/link $rj_u/identity $rj_u/alive $rj_u/stop $rj_u/expired $rj_u/signals $rj_u/error $rj_u/received $rj_u/exit"
+		# Of a file that is not there stat would make an error, and another tool would be tried.
+		[ ! -e "$rj_u/out" ] || rj_big="$rj_big $rj_u/out"
+		[ ! -e "$rj_u/err" ] || rj_big="$rj_big $rj_u/err"
+		if [ "$((rj_child % 100))" -eq 0 ]; then
+			rj_print_files
+			rj_small='' rj_big=''
+		fi
+		rj_child=$((rj_child + 1))
+	done
 }
 
 # The facts of jobs $*, some hundreds at a time.
