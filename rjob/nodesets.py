@@ -17,6 +17,8 @@ LIMIT = 10_000
 _RANGE = r"([0-9]{1,18})(?:-([0-9]{1,18})(?:/([0-9]{1,18}))?)?"
 _BRACKET = r"\[([^\[\]]*)\]"
 _DIGITS = r"([0-9]{1,18})"
+_PLACES = 8
+"""Numbers in a name that is folded; one with more is no host's, and each of them costs another pass."""
 
 
 def expand(text: str, *, limit: int = LIMIT) -> list[str]:
@@ -125,7 +127,8 @@ def _numbers(part: str, text: str, limit: int) -> list[str]:
 
 def _split_digits(name: str) -> list[str]:
     """Cut a name into text, number, text, …; one that holds node set syntax itself stays whole."""
-    return [name] if re.search(r"[\[\],]", name) else re.split(_DIGITS, name)
+    parts = [name] if re.search(r"[\[\],]", name) else re.split(_DIGITS, name)
+    return parts if len(parts) <= 2 * _PLACES + 1 else [name]
 
 
 def _fold_numbers(values: list[str]) -> str:

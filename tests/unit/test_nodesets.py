@@ -113,3 +113,9 @@ def test_anything_expands_or_is_refused(text: str) -> None:
         names = expand(text)
         assert names
         assert all(names)
+
+
+def test_names_with_more_numbers_than_any_host_has_stay_whole() -> None:
+    names = ["1a" * 20 + number for number in "12"]
+    assert fold(names) == ",".join(names)
+    assert fold(["10.0.0.1", "10.0.0.2"]) == "10.0.0.[1-2]"
