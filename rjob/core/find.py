@@ -87,13 +87,18 @@ async def _look_up(owner: Owner, references: Sequence[Reference]) -> Found:
             # A child that was never handed to its host has no instance id.
             found |= {job.ref: job for job in matches}
         elif not broken:
-            what = "child" if reference.kind == "child" else "job"
-            failed.append(_error(f"no {what} {reference.text.partition('@')[0]}", _WAY_OUT, owner, reference))
+            failed.append(_missing(owner, reference))
         failed += broken
     return Found(owner, tuple(found.values()), tuple(failed))
 
 
-_WAY_OUT = "`rjob get --all` lists them"
+def _missing(owner: Owner, reference: Reference) -> JobNotFound:
+    """The error for a reference that names nothing."""
+    selector, at, host = reference.text.partition("@")
+    if reference.kind == "child":
+        way_out = f"`rjob get --json {reference.id}{at}{host}` shows the children that there are"
+        return _error(f"no child {selector}", way_out, owner, reference)
+    return _error(f"no job {selector}", "`rjob get --all` lists them", owner, reference)
 
 
 def _error(message: str, hint: str, owner: Owner, reference: Reference) -> JobNotFound:

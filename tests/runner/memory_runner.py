@@ -23,6 +23,14 @@ MACHINE = "memory-machine"
 
 
 @dataclass
+class MemoryChild:
+    """What is kept of a child, which runs elsewhere: its small files and its two streams."""
+
+    files: dict[str, bytes]
+    streams: dict[str, bytes] = field(default_factory=lambda: {"out": b"", "err": b""})
+
+
+@dataclass
 class MemoryJob:
     """One job: its small files by name, its two streams, and what works on it."""
 
@@ -33,6 +41,7 @@ class MemoryJob:
     received: tuple[int, int] = (0, 0)
     secrets: dict[str, str] = field(default_factory=dict)
     halted: bool = False
+    children: list[MemoryChild] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     work: asyncio.Task[None] | None = None
 
@@ -266,8 +275,12 @@ class MemoryRunner:
         for job in jobs:
             if not job.ended.is_set():
                 await talk.say(f"alive {job.uuid} S {'T' if job.halted else 'S'} - same")
-            told = job.files | {"received": b"%d %d" % job.received}
-            for name in sorted(told.keys() - {"spec", "script", "stdin", "limit"}):
-                await talk.say(f"./{job.uuid}/{name}:{told[name].decode()}")
-            for name, data in job.streams.items():
-                await talk.say(f"size {len(data)} ./{job.uuid}/{name}")
+            await self.tell_files(talk, job.uuid, job.files | {"received": b"%d %d" % job.received}, job.streams)
+            for number, child in enumerate(job.children, 1):
+                await self.tell_files(talk, f"{job.uuid}/{number}", child.files, child.streams)
+
+    async def tell_files(self, talk: Talk, folder: str, files: dict[str, bytes], streams: dict[str, bytes]) -> None:
+        for name in sorted(files.keys() - {"spec", "script", "stdin", "limit"}):
+            await talk.say(f"./{folder}/{name}:{files[name].decode()}")
+        for name, data in streams.items():
+            await talk.say(f"size {len(data)} ./{folder}/{name}")

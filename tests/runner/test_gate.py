@@ -43,6 +43,14 @@ alive {A} S S 2 same
 ./{A}/received:3 4
 ./{A}/exit:1 143 15 2026-11-23T08:36:59Z
 ../../m2/jobs/{B}/start:{{"id":3,"command":"x"}}
+./{A}/1/host:web1
+./{A}/1/instance:{B}
+./{A}/1/identity:12 34 boot setsid 2026-11-23T08:36:57Z token -
+./{A}/1/link:lost 2026-11-23T08:36:58Z no route to host
+./{A}/1/alive:S S - same
+./{A}/2/error:web2 refused the key
+./{A}/2/exit:1 3 - 2026-11-23T08:36:59Z
+size 30 ./{A}/1/out
 size 10 ./{A}/out
 size 20 ./{A}/err
 symlink {B}
@@ -135,12 +143,8 @@ def use(facts: Facts) -> None:
 
 
 def check(job: Job, host: str | None) -> None:
-    assert type(job.id) is int
-    assert 0 < job.id < 10**18
-    assert job.signal is None or 0 < job.signal < 128
-    assert all(0 <= size < 10**18 for size in (job.out_bytes, job.err_bytes, job.out_received, job.err_received))
+    check_values(job)
     assert gate.instance_of(job.instance_id)
-    assert job.argv is None or all(isinstance(word, str) for word in job.argv)
     selector, _, at = job.ref.partition("@")
     if host is None:
         # Only a name that can be no other machine's; see test_references_of_other_machines.
@@ -148,6 +152,18 @@ def check(job: Job, host: str | None) -> None:
     else:
         assert at == host
     assert selector in (str(job.id), job.instance_id)
+    for child in job.children:
+        check_values(child)
+        assert child.ref.partition("@") == (f"{selector}.{child.id}", "@" if at else "", at)
+        assert child.instance_id == "" or gate.instance_of(child.instance_id)
+
+
+def check_values(job: Job) -> None:
+    assert type(job.id) is int
+    assert 0 < job.id < 10**18
+    assert job.signal is None or 0 < job.signal < 128
+    assert all(0 <= size < 10**18 for size in (job.out_bytes, job.err_bytes, job.out_received, job.err_received))
+    assert job.argv is None or all(isinstance(word, str) for word in job.argv)
 
 
 def retry(job: Job) -> None:

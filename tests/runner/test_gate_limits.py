@@ -34,6 +34,8 @@ def flood(line: str, *, numbered: bool = False) -> Iterable[str]:
         "N-2222-3333-4444-555555555555/error:" + "y" * 100_000,
         f"{A}/job.json:" + "z" * 10_000_000,
         f"selected {A} " + "aa " * 100_000,
+        "N-2222-3333-4444-555555555555/1/host:x",
+        "N-2222-3333-4444-555555555555/1/host:" + "y" * 5_000,
         "owner N x",
     ],
     ids=lambda line: line[:20],
@@ -81,3 +83,14 @@ def test_a_record_of_brackets_is_none() -> None:
     job = JobFacts(A, "m")
     job.add("start", '{"id":1,"argv":[' + "[]," * 5_000_000 + "[]]}")
     assert job.record is None
+
+
+def test_a_job_has_so_many_children_and_no_more() -> None:
+    facts = Facts.read(f"./{A}/{number}/host:web" for number in (0, 1, 10_000, 10_001, 10**17))
+    assert list(facts.jobs[A].children) == [1, 10_000]
+
+
+def test_children_count_as_jobs_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_JOBS", 100)
+    with pytest.raises(ProtocolError, match="more than can be held"):
+        Facts.read(f"./{A}/{number}/host:web" for number in range(1, 102))

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from runner.memory_runner import MemoryJob, MemoryRunner
+from runner.memory_runner import MACHINE, NOW, MemoryChild, MemoryJob, MemoryRunner
 
 from rjob.config import Config
 from rjob.core.manager import JobManager
@@ -192,3 +192,23 @@ async def test_saving_on_the_machine(manager: JobManager, runner: MemoryRunner) 
     saved = await manager.save([job.ref], "file", streams="out")
     assert runner.files == {"file": b"one\ntwo\nthree\n"}
     assert (saved.jobs[0].out_received, saved.jobs[0].err_received) == (14, 0)
+
+
+async def test_children(runner: MemoryRunner, manager: JobManager) -> None:
+    uuid = "11111111-2222-3333-4444-555555555555"
+    parent = MemoryJob(uuid, 1, {"start": b'{"id":1,"type":"RemoteJob","command":"make"}'})
+    identity = f"5 6 boot setsid {NOW} token -".encode()
+    parent.children = [
+        MemoryChild(
+            {"host": b"web1", "identity": identity, "exit": f"1 0 - {NOW}".encode()}, {"out": b"x", "err": b""}
+        ),
+        MemoryChild({"host": b"web2", "identity": identity, "alive": b"S T - same"}),
+    ]
+    runner.jobs[uuid] = parent
+    (job,) = (await manager.get(["1"], hosts=HOST)).jobs
+    assert (job.state, job.location, job.machine) == (State.SUSPENDED, "web[1-2]", MACHINE)
+    assert [(child.ref, child.state, child.out_bytes) for child in job.children] == [
+        ("1.1@memory", State.COMPLETED, 1),
+        ("1.2@memory", State.SUSPENDED, 0),
+    ]
+    assert (await manager.get(["1.WEB2", "1.1"], hosts=HOST)).jobs == job.children[::-1]
