@@ -138,3 +138,12 @@ class Result(NamedTuple):
     errors: tuple[RjobError, ...] = ()
     more: int = 0
     """How many finished jobs a listing left out."""
+
+
+class Finding(NamedTuple):
+    """One thing that the doctor looked at."""
+
+    level: str
+    """``ok``, ``note`` (it works, but) or ``problem``."""
+    text: str
+    hint: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rjob.runner.protocol import posix_runner
+from rjob.runner.posix import RUNNER
 
 if TYPE_CHECKING:
     from world import World
@@ -15,7 +15,7 @@ _POINT = re.compile(r"^[ \t]*#@ (\S+)$", re.MULTILINE)
 
 def names() -> list[str]:
     """The names of all fault points, in the order in which they stand."""
-    return _POINT.findall(posix_runner().script.decode())
+    return _POINT.findall(RUNNER.script.decode())
 
 
 def runner_with(name: str, command: str) -> bytes:
@@ -32,7 +32,7 @@ def runner_with(name: str, command: str) -> bytes:
         raise ValueError(f"a quote in a command: {command}")
     if names().count(name) != 1:
         raise ValueError(f"not one fault point, but {names().count(name)}: {name}")
-    script = posix_runner().script.decode()
+    script = RUNNER.script.decode()
     return re.sub(rf"^[ \t]*#@ {re.escape(name)}$", lambda _: command, script, count=1, flags=re.MULTILINE).encode()
 
 
@@ -41,4 +41,4 @@ def keep(rjob: World, script: bytes) -> None:
     folder = rjob.home / "runner"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     rjob.home.chmod(0o700)
-    (folder / posix_runner().name).write_bytes(script)
+    (folder / RUNNER.name).write_bytes(script)

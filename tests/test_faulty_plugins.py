@@ -187,6 +187,9 @@ async def test_whatever_it_raises_the_others_are_served(step: str, fault: str) -
                 continue
             (error,) = result.errors
             assert error.host == "bad"
+            if step == "write_eof" and isinstance(error, JobNotFound):
+                # An operation that is talked with has its input open to the end: only the start failed.
+                continue
             assert type(error) is PluginError
             assert "transport bad: failed while" in error.message
             assert "\n" not in error.message

@@ -126,6 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A fault of rjob itself: its traceback is wanted, but its status must not pass for a job's.
         traceback.print_exc()
         return _status(1, _parameters(words))
+    finally:
+        # Only what was imported can have opened something.
+        if call := sys.modules.get("rjob.cli.call"):
+            call.hang_up()
 
 
 def _fail(error: RjobError, words: Sequence[str]) -> int:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from rjob.caller import Caller
 from rjob.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from rjob.core.loop import Runs
     from rjob.core.manager import JobManager
 
 T = TypeVar("T")
+
+
+@cache
+def caller() -> Caller:
+    """Whoever gave this command."""
+    return Caller.here()
 
 
 @cache
@@ -25,7 +33,21 @@ def open_manager() -> JobManager:
     """A job manager with the settings in force."""
     from rjob.core.manager import JobManager
 
-    return JobManager(config())
+    return JobManager(config(), caller=caller())
+
+
+class _Session(NamedTuple):
+    """What all calls of one command line share: a host is logged in to once."""
+
+    manager: JobManager
+    runs: Runs
+
+
+@cache
+def _session() -> _Session:
+    from rjob.core.loop import Runs
+
+    return _Session(open_manager(), Runs())
 
 
 def call(
@@ -46,15 +68,17 @@ def call(
     Returns:
         What the work returned.
     """
-    from rjob.core.loop import run
+    manager, runs = _session()
+    return runs.run(work(manager), loop=loop or manager.needs_loop(jobs, hosts))
 
-    manager = open_manager()
-    loop = not manager.local_only(jobs, hosts) or loop
 
-    async def whole() -> T:
-        try:
-            return await work(manager)
-        finally:
-            await manager.close()
-
-    return run(whole(), loop=loop)
+def hang_up() -> None:
+    """Close the connections that the calls of this command line have opened."""
+    if not _session.cache_info().currsize:
+        return
+    manager, runs = _session()
+    _session.cache_clear()
+    try:
+        runs.run(manager.close(), loop=runs.has_loop)
+    finally:
+        runs.close()

@@ -8,6 +8,7 @@ import select
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from rjob.cli.call import caller
 from rjob.errors import UsageError
 from rjob.models import JobSpec
 
@@ -108,9 +109,7 @@ def _pair(item: str) -> tuple[str, str]:
 
 
 def _callers(key: str) -> str:
-    if _key(key) not in os.environ:
-        raise UsageError(f"{key} is not set in this environment")
-    return os.environ[key]
+    return caller().variable(_key(key))
 
 
 def _key(key: str) -> str:

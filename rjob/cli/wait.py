@@ -33,7 +33,10 @@ def wait(
     seconds = None if timeout is None else times.duration(timeout)
     result = viewing.view(
         lambda: call(
-            lambda manager: manager.wait(jobs, hosts=hosts, first=first, timeout=seconds), jobs=jobs, hosts=hosts
+            lambda manager: manager.wait(jobs, hosts=hosts, first=first, timeout=seconds),
+            jobs=jobs,
+            hosts=hosts,
+            loop=bool(seconds),
         ),
         back=viewing.command_line("wait", jobs, hosts),
     )

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from rjob.core.find import listing, look_up
-from rjob.core.options import Query
+from rjob.core.find import named, removed, selectors, settle, without_parents
 from rjob.core.owner import Found
 from rjob.errors import JobConflict, OwnerError, RjobError, UsageError
-from rjob.references import parse
+from rjob.runner.facts import Facts
 from rjob.runner.states import signal_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from rjob.core.channel import Exchange
     from rjob.core.owner import Owner
     from rjob.models import Job
-    from rjob.runner.facts import Facts
-
-_BATCH = 200
-"""Jobs that one operation removes: their ids must fit in a request."""
+    from rjob.references import Reference
 
 _SIGNALS = 64
 
@@ -41,98 +38,150 @@ def signal_word(text: str) -> str:
     return str(number) if word.isdigit() else word
 
 
-async def stop_at(owner: Owner, jobs: Sequence[Job], signal: str, grace: float) -> Found:
+class _Changed(NamedTuple):
+    """What came of a change.
+
+    Attributes:
+        owner: Whose jobs.
+        chosen: The jobs that it was for, as they were before.
+        facts: What the owner answered.
+        jobs: Those that are still there, as they are after it, by instance id.
+        errors: Why nothing can be told of others, by instance id.
+    """
+
+    owner: Owner
+    chosen: tuple[Job, ...]
+    facts: Facts
+    jobs: dict[str, Job]
+    errors: dict[str, RjobError]
+
+    def named(self, word: str) -> list[tuple[Job, list[str]]]:
+        """The jobs that lines with this first word name, each with the other words of its line."""
+        by_id = {job.instance_id: job for job in self.chosen}
+        lines = [words for words in self.facts.other if words[0] == word and len(words) > 1]
+        return [(by_id[words[1]], words[2:]) for words in lines if words[1] in by_id]
+
+
+async def _change(
+    owner: Owner,
+    choose: Callable[[Facts], Awaitable[Sequence[Job]]],
+    operation: str,
+    *words: str,
+) -> _Changed:
+    """Have an owner tell of jobs, choose some, and have something done to these: one command on the host.
+
+    Args:
+        owner: Whose jobs.
+        choose: Says which of the jobs that were told of it is for.
+        operation: What to do.
+        words: Its arguments, and the selectors of the jobs.
+    """
+
+    async def talk(exchange: Exchange) -> _Changed:
+        facts = Facts()
+        ready = await exchange.tell(facts)
+        chosen = tuple(await choose(facts))
+        after = facts.again()
+        if ready and chosen:
+            await exchange.say(*(job.instance_id for job in chosen), "end")
+            await exchange.tell(after)
+        jobs, errors = await settle(owner, after)
+        return _Changed(owner, chosen, after, jobs, errors)
+
+    return await owner.channel.converse(talk, operation, *words)
+
+
+class _Choice:
+    """Which of the jobs that references name a change is for.
+
+    Args:
+        owner: Whose jobs.
+        references: What the user named.
+        admits: Says whether it is for a job.
+
+    Attributes:
+        found: The jobs that there are.
+    """
+
+    def __init__(
+        self, owner: Owner, references: Sequence[Reference], admits: Callable[[Job], bool] = lambda _: True
+    ) -> None:
+        self.found = Found(owner)
+        self._references = references
+        self._admits = admits
+
+    async def __call__(self, facts: Facts) -> list[Job]:
+        self.found = without_parents(await named(self.found.owner, self._references, facts))
+        return [job for job in self.found.jobs if self._admits(job)]
+
+    def after(self, changed: _Changed, errors: Sequence[RjobError]) -> Found:
+        """The jobs as they are after a change, with what went wrong."""
+        chosen = {job.instance_id for job in changed.chosen}
+        jobs = {job.instance_id: job for job in self.found.jobs if job.instance_id not in chosen} | changed.jobs
+        missing = [job for job in self.found.jobs if job.instance_id not in jobs]
+        wrong = [changed.errors.get(job.instance_id) or removed(changed.owner, job) for job in missing]
+        there = tuple(jobs[job.instance_id] for job in self.found.jobs if job.instance_id in jobs)
+        return self.found._replace(jobs=there, errors=(*self.found.errors, *errors, *wrong))
+
+
+async def stop_at(owner: Owner, references: Sequence[Reference], signal: str, grace: float) -> Found:
     """Stop jobs: signal, grace, kill, proof.
 
     Args:
         owner: Whose jobs.
-        jobs: Which; of finished ones only what lives on is ended, and their state stays.
+        references: Which; of finished ones only what lives on is ended, and their state stays.
         signal: The first signal's word.
         grace: Seconds before SIGKILL.
 
     Returns:
         The jobs as they are then; an error for each that has survivors or cannot be looked after from here.
     """
-    busy = [job for job in jobs if not job.state.finished or job.survivors]
-    if not busy:
-        return Found(owner, tuple(jobs))
-    facts = await owner.call("stop", signal, str(round(grace * 10)), "stop", _uuids(busy))
-    errors: list[RjobError] = [
-        OwnerError(
-            f"processes that nothing ends: {' '.join(words[2:])}",
-            reason="survivors",
-            hint="look at them there: they may hang in the kernel",
-            host=owner.host,
-            job=_ref_of(words[1], jobs),
-        )
-        for words in facts.other
-        if words[0] == "survivors" and len(words) > 1
-    ]
-    return await _again(owner, jobs, errors + _apart(owner, facts, jobs))
+    choice = _Choice(owner, references, lambda job: not job.state.finished or job.survivors > 0)
+    words = (signal, str(round(grace * 10)), *selectors(references))
+    changed = await _change(owner, choice, "stop", *words)
+    return choice.after(changed, _unstopped(changed) + _apart(changed))
 
 
-async def signal_at(owner: Owner, jobs: Sequence[Job], operation: str, signal: str) -> Found:
+async def signal_at(owner: Owner, references: Sequence[Reference], operation: str, signal: str) -> Found:
     """Send a signal.
 
     Args:
         owner: Whose jobs.
-        jobs: Which.
+        references: Which.
         operation: ``signal`` for their main processes, ``tree`` for all of theirs.
         signal: Its word.
 
     Returns:
         The jobs as they are then; an error for each that is not running.
     """
-    facts = await owner.call(operation, signal, _uuids(jobs))
-    ended = [_ref_of(words[1], jobs) for words in facts.other if words[0] == "ended" and len(words) > 1]
-    errors = [JobConflict(f"job {ref} is not running", host=owner.host, job=ref) for ref in ended]
-    return await _again(owner, jobs, errors + _apart(owner, facts, jobs))
+    choice = _Choice(owner, references)
+    changed = await _change(owner, choice, operation, signal, *selectors(references))
+    errors = [
+        JobConflict(f"job {job.ref} is not running", host=owner.host, job=job.ref) for job, _ in changed.named("ended")
+    ]
+    return choice.after(changed, errors + _apart(changed))
 
 
-async def remove_at(owner: Owner, jobs: Sequence[Job], *, force: bool, grace: float) -> Found:
+async def remove_at(owner: Owner, references: Sequence[Reference], *, force: bool, grace: float) -> Found:
     """Remove jobs and everything of theirs.
 
     Args:
         owner: Whose jobs.
-        jobs: Which.
+        references: Which.
         force: Stop those that are not finished first.
         grace: Seconds before SIGKILL for those.
 
     Returns:
         The jobs that are gone; an error for each that is not.
     """
-    errors: list[RjobError] = []
-    if force:
-        stopped = await stop_at(owner, jobs, "TERM", grace)
-        errors += stopped.errors
-        lively = {job.instance_id for job in stopped.jobs if job.survivors}
-    else:
-        lively = {job.instance_id for job in jobs if job.survivors}
-    gone = await _remove(owner, [job for job in jobs if job.instance_id not in lively])
-    left = [job for job in jobs if job not in gone]
-    errors += [_kept(owner, job, lives=job.instance_id in lively) for job in left]
-    return Found(owner, tuple(gone), tuple(errors))
-
-
-def _kept(owner: Owner, job: Job, *, lives: bool) -> JobConflict:
-    """Say why a job was not removed."""
-    problem = ": processes of it live on" if lives else " is not finished"
-    return JobConflict(f"job {job.ref}{problem}", hint="stop it first, or use --force", host=owner.host, job=job.ref)
-
-
-def _apart(owner: Owner, facts: Facts, jobs: Sequence[Job]) -> list[RjobError]:
-    """An error for each job that is in another pid namespace."""
-    return [
-        OwnerError(
-            f"job {_ref_of(words[1], jobs)} is in another container of its machine: from here it cannot be reached",
-            reason="apart",
-            hint="run rjob in that container; if it is gone, delete the job's folder, then `rjob registry rebuild`",
-            host=owner.host,
-            job=_ref_of(words[1], jobs),
-        )
-        for words in facts.other
-        if words[0] == "apart" and len(words) > 1
-    ]
+    choice = _Choice(owner, references, lambda job: force or not job.survivors)
+    first = str(round(grace * 10)) if force else "-"
+    changed = await _change(owner, choice, "remove", first, *selectors(references))
+    gone = _gone(changed)
+    errors = _unstopped(changed) + _apart(changed)
+    left = [job for job in choice.found.jobs if job not in gone]
+    kept = [_kept(owner, changed.jobs.get(job.instance_id, job)) for job in left]
+    return Found(owner, tuple(gone), (*choice.found.errors, *errors, *kept))
 
 
 async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, dry_run: bool) -> Found:
@@ -148,30 +197,58 @@ async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, 
         The jobs that are gone, or would be.
     """
     limit = None if older_than is None else datetime.now(UTC) - timedelta(seconds=older_than)
-    found = await listing(owner, Query(all=True), 0)
-    finished = [job for job in found.jobs if job.state.finished and not job.survivors and not job.foreign]
-    old = finished[: max(0, len(finished) - (keep or 0))]
-    chosen = [job for job in old if limit is None or (job.end or job.begin or limit) <= limit]
-    return Found(owner, tuple(chosen if dry_run else await _remove(owner, chosen)), found.errors)
+    wrong: tuple[RjobError, ...] = ()
+
+    async def choose(facts: Facts) -> list[Job]:
+        nonlocal wrong
+        jobs, errors = await settle(owner, facts)
+        wrong = tuple(errors.values())
+        finished = sorted((job for job in jobs.values() if job.state.finished), key=lambda job: job.id)
+        settled = [job for job in finished if not job.survivors and not job.foreign]
+        old = settled[: max(0, len(settled) - (keep or 0))]
+        return [job for job in old if limit is None or (job.end or job.begin or limit) <= limit]
+
+    if dry_run:
+        chosen = await choose(await owner.channel.call("facts", "all"))
+        return Found(owner, tuple(chosen), wrong)
+    changed = await _change(owner, choose, "remove", "-", "all")
+    return Found(owner, tuple(_gone(changed)), wrong)
 
 
-async def _remove(owner: Owner, jobs: Sequence[Job]) -> list[Job]:
-    """Remove those of the jobs that are finished; return them."""
-    gone: set[str] = set()
-    for start in range(0, len(jobs), _BATCH):
-        facts = await owner.call("remove", _uuids(jobs[start : start + _BATCH]))
-        gone |= {word for words in facts.other if words[0] == "removed" for word in words[1:]}
-    return [job for job in jobs if job.instance_id in gone]
+def _gone(changed: _Changed) -> list[Job]:
+    gone = {word for words in changed.facts.other if words[0] == "removed" for word in words[1:]}
+    return [job for job in changed.chosen if job.instance_id in gone]
 
 
-async def _again(owner: Owner, jobs: Sequence[Job], errors: Sequence[RjobError]) -> Found:
-    found = await look_up(owner, [parse(job.instance_id) for job in jobs])
-    return found._replace(errors=(*found.errors, *errors))
+def _kept(owner: Owner, job: Job) -> JobConflict:
+    """Say why a job was not removed."""
+    problem = ": processes of it live on" if job.survivors else " is not finished"
+    return JobConflict(f"job {job.ref}{problem}", hint="stop it first, or use --force", host=owner.host, job=job.ref)
 
 
-def _uuids(jobs: Iterable[Job]) -> str:
-    return " ".join(job.instance_id for job in jobs)
+def _unstopped(changed: _Changed) -> list[RjobError]:
+    """An error for each job with processes that nothing ends."""
+    return [
+        OwnerError(
+            f"processes that nothing ends: {' '.join(pids)}",
+            reason="survivors",
+            hint="look at them there: they may hang in the kernel",
+            host=changed.owner.host,
+            job=job.ref,
+        )
+        for job, pids in changed.named("survivors")
+    ]
 
 
-def _ref_of(instance: str, jobs: Sequence[Job]) -> str | None:
-    return next((job.ref for job in jobs if job.instance_id == instance), None)
+def _apart(changed: _Changed) -> list[RjobError]:
+    """An error for each job that is in another pid namespace."""
+    return [
+        OwnerError(
+            f"job {job.ref} is in another container, or on another machine: from here it cannot be reached",
+            reason="apart",
+            hint="run rjob in that container; if it is gone, delete the job's folder, then `rjob registry rebuild`",
+            host=changed.owner.host,
+            job=job.ref,
+        )
+        for job, _ in changed.named("apart")
+    ]

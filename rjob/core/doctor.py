@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from rjob.models import Finding
 
 if TYPE_CHECKING:
     from rjob.core.owner import Owner
 
-_LOW_KIB = 100 * 1024
 _SHOWN = 500
 """Characters of what a host says about itself."""
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at."""
-
-    level: str
-    """``ok``, ``note`` (it works, but) or ``problem``."""
-    text: str
-    hint: str | None = None
 
 
 async def examine(owner: Owner) -> list[Finding]:
@@ -30,75 +22,11 @@ async def examine(owner: Owner) -> list[Finding]:
     Raises:
         RjobError: It cannot be reached, or its home cannot be written to.
     """
-    facts = await owner.call("info")
+    facts = await owner.channel.call("info")
     info = {words[1]: " ".join(words[2:])[:_SHOWN] for words in facts.other if words[0] == "info" and len(words) > 1}
     return [
         Finding("ok", f"{facts.host or owner.name}: {info.get('system', '?')}, machine id {facts.machine}"),
         Finding("ok", f"jobs are kept in {info.get('home', '?')}/{facts.machine} ({facts.total} there)"),
         *(Finding("note", note) for note in owner.transport_notes()),
-        _detach(info.get("detach", "none")),
-        _identity(info.get("identity", "none")),
-        _follow(info.get("follow", "polling")),
-        _cgroups(info.get("cgroup", "none")),
-        *_space(info.get("free-kib", "")),
-        *_linger(info.get("linger", "")),
+        *owner.runner.findings(info),
     ]
-
-
-def _detach(method: str) -> Finding:
-    if method == "none":
-        return Finding(
-            "note",
-            "no setsid, perl or python3: jobs get no session of their own and ignore SIGINT",
-            "install util-linux (or any of the three) there",
-        )
-    return Finding("ok", f"jobs get sessions of their own through {method}")
-
-
-def _identity(how: str) -> Finding:
-    if how == "none":
-        return Finding(
-            "note",
-            "neither /proc nor a ps that tells start times: a reused process id cannot be told from a job's",
-            "mount /proc, or install procps",
-        )
-    return Finding("ok", f"processes are told apart by their start time, through {how}")
-
-
-def _follow(how: str) -> Finding:
-    if how == "polling":
-        return Finding("note", "tail -f does not wait for changes here: a followed line shows up to 0.3 s late")
-    return Finding("ok", "tail -f waits for changes: a followed line shows at once")
-
-
-def _cgroups(where: str) -> Finding:
-    if where == "none":
-        return Finding(
-            "note",
-            "no cgroup to use: a process that leaves its job's session and clears its environment can escape stop",
-            "run rjob within a delegated cgroup v2, or name one in RJOB_CGROUP",
-        )
-    return Finding("ok", f"each job gets a cgroup of its own below {where}: stop finds every process")
-
-
-def _space(text: str) -> list[Finding]:
-    from rjob.runner.facts import number
-
-    free = number(text)
-    if free is None:
-        return []
-    if free < _LOW_KIB:
-        return [Finding("problem", f"only {free} KiB are free where the jobs are kept", "free some space there")]
-    return [Finding("ok", f"{free // 1024:,} MiB are free where the jobs are kept")]
-
-
-def _linger(text: str) -> list[Finding]:
-    if text == "no":
-        return [
-            Finding(
-                "note",
-                "lingering is off: where systemd-logind has KillUserProcesses=yes, jobs end at logout",
-                "loginctl enable-linger",
-            )
-        ]
-    return []

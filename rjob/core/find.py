@@ -55,25 +55,29 @@ def _dashed(digits: str) -> str:
     return "-".join(part for part in parts if part)
 
 
-async def look_up(owner: Owner, references: Sequence[Reference], *, children: bool = False) -> Found:
+def selectors(references: Iterable[Reference]) -> list[str]:
+    """How the runner is asked for what references name; see :func:`named`."""
+    return [selector(reference) for reference in references]
+
+
+async def look_up(owner: Owner, references: Sequence[Reference]) -> Found:
     """Find the jobs that references name, in their order, each once.
 
     Args:
         owner: Whose jobs.
         references: What to look for.
-        children: Whether the caller can do something with a child; otherwise a reference to one is an error.
     """
-    refused = [] if children else [reference for reference in references if reference.kind == "child"]
-    references = [reference for reference in references if reference not in refused]
-    errors = tuple(_unserved(owner, reference) for reference in refused)
-    if not references:
-        return Found(owner, (), errors)
-    found = await _look_up(owner, references)
-    return found._replace(errors=found.errors + errors)
+    return await named(owner, references, await owner.channel.call("facts", *selectors(references)))
 
 
-async def _look_up(owner: Owner, references: Sequence[Reference]) -> Found:
-    facts = await owner.call("facts", *(selector(reference) for reference in references))
+async def named(owner: Owner, references: Sequence[Reference], facts: Facts) -> Found:
+    """The jobs that references name, in their order, each once.
+
+    Args:
+        owner: Whose jobs.
+        references: What was asked for with their :func:`selectors`.
+        facts: What came of that.
+    """
     jobs, errors = await settle(owner, facts)
     found: dict[str, Job] = {}
     failed: list[RjobError] = []
@@ -103,13 +107,6 @@ def _missing(owner: Owner, reference: Reference) -> JobNotFound:
 
 def _error(message: str, hint: str, owner: Owner, reference: Reference) -> JobNotFound:
     return JobNotFound(message, hint=hint, host=owner.host, job=reference.text)
-
-
-def _unserved(owner: Owner, reference: Reference) -> UsageError:
-    """The error for a child where a verb takes whole jobs only."""
-    return UsageError(
-        f"{reference.text} is a child: so far only `rjob get` takes one", host=owner.host, job=reference.text
-    )
 
 
 def without_parents(found: Found) -> Found:
@@ -161,12 +158,12 @@ async def listing(owner: Owner, query: Query, newest: int) -> Found:
         newest: How many finished ones to show when nothing else is asked for.
     """
     if query.filtered:
-        selectors = ["all", "others all"]
+        asked = ["all", "others all"]
     elif query.newest is not None:
-        selectors = [f"newest {query.newest} live"]
+        asked = [f"newest {query.newest} live"]
     else:
-        selectors = ["live", f"newest {newest}", "others live", f"others newest:{newest}"]
-    facts = await owner.call("facts", *selectors)
+        asked = ["live", f"newest {newest}", "others live", f"others newest:{newest}"]
+    facts = await owner.channel.call("facts", *asked)
     jobs, errors = await settle(owner, facts)
     shown = [job for job in jobs.values() if query.admits(job)]
     shown.sort(key=lambda job: (job.foreign, job.id))
@@ -208,5 +205,5 @@ async def settle(owner: Owner, facts: Facts) -> tuple[dict[str, Job], dict[str, 
         if verdict.conclude:
             endings.setdefault(verdict.conclude, []).append(uuid)
     for word, uuids in endings.items():
-        await owner.call("conclude", word, " ".join(uuids))
+        await owner.channel.call("conclude", word, " ".join(uuids))
     return jobs, errors

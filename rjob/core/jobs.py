@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rjob.models import Job, State
-from rjob.runner.facts import instant
 from rjob.runner.states import Verdict, derive, derive_child, derive_parent, survivors
+from rjob.runner.values import instant
 
 if TYPE_CHECKING:
     from typing import Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -139,13 +138,15 @@ class Call:
     Args:
         process: The transport's process.
         guard: Runs the transport's steps.
-        silence: Seconds that may pass without a byte from the command; 0 for no limit.
+
+    Attributes:
+        silence: Seconds that may pass without a byte from the command; 0 for no limit.  The guard's limit at first.
     """
 
-    def __init__(self, process: Process, guard: Guard, silence: float) -> None:
+    def __init__(self, process: Process, guard: Guard) -> None:
         self._process = process
         self._guard = guard
-        self._silence = silence
+        self.silence = guard.limit
 
     async def write(self, data: bytes) -> None:
         """Send bytes to the command's standard input, piece by piece: each has the whole time limit."""
@@ -160,7 +161,7 @@ class Call:
     async def read(self) -> Chunk | None:
         """Wait for bytes of either stream; None after the end of both."""
         step = "waiting for the reply"
-        chunk = await self._guard.wait(step, self._process.read, self._silence)
+        chunk = await self._guard.wait(step, self._process.read, self.silence)
         if chunk is not None and not _is_chunk(chunk):
             raise self._guard.fault(step, "what it read is neither bytes of a stream nor the end")
         return chunk
@@ -182,12 +183,14 @@ class Link:
         transport: The transport.
         guard: Runs the transport's steps.
         patience: The least seconds that connecting may take; the transport has a time limit of its own for that.
+        may_ask: Whether somebody may be asked for a passphrase meanwhile.
     """
 
-    def __init__(self, transport: Transport, guard: Guard, patience: float = 0.0) -> None:
+    def __init__(self, transport: Transport, guard: Guard, patience: float = 0.0, *, may_ask: bool = False) -> None:
         self._transport = transport
         self._guard = guard
         self._patience = patience
+        self._may_ask = may_ask
         self._connection: Connection | None = None
 
     @property
@@ -199,7 +202,7 @@ class Link:
         """Open the connection where there is none."""
         if self._connection is None:
             limit = self._guard.limit and max(self._guard.limit, self._patience)
-            if limit and sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty():
+            if limit and self._may_ask:
                 limit = max(limit, _PROMPT)
             connection = await self._guard.wait("connecting", self._transport.connect, limit)
             if not isinstance(connection, Connection):
@@ -207,18 +210,17 @@ class Link:
             self._connection = connection
         return self._connection
 
-    async def run(self, argv: Sequence[str], silence: float | None = None) -> Call:
+    async def run(self, argv: Sequence[str]) -> Call:
         """Start a command.
 
         Args:
             argv: Its words.
-            silence: Seconds that may pass without a byte from it; the guard's limit when None, 0 for no limit.
         """
         connection = await self.connect()
         process = await self._guard.wait("starting a command", partial(connection.run, argv))
         if not isinstance(process, Process):
             raise self._guard.fault("starting a command", "it brings no Process")
-        return Call(process, self._guard, self._guard.limit if silence is None else silence)
+        return Call(process, self._guard)
 
     def notes(self) -> list[str]:
         """What the transport has to say about how it reaches the machine."""

@@ -1,4 +1,4 @@
-"""How a coroutine of the core is run to its end, with an event loop or without one."""
+"""How coroutines of the core are run to their ends, with an event loop or without one."""
 
 from __future__ import annotations
 
@@ -15,46 +15,80 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class Runs:
+    """Runs coroutines to their ends, one after the other; those that need an event loop have the same one.
+
+    So what one of them has opened another can use.
+    """
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
+        """Run a coroutine to its end.
+
+        Args:
+            coroutine: What to run.
+            loop: Whether it may have to wait for more than one thing.  Without a loop asyncio is not even imported,
+                which is a third of a local verb's time.
+
+        Returns:
+            What it returns.
+        """
+        if loop:
+            return self._open().run(coroutine)
+        try:
+            coroutine.send(None)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        coroutine.close()
+        raise RuntimeError("a coroutine that was to wait for nothing waited")
+
+    @property
+    def has_loop(self) -> bool:
+        """Whether there is an event loop by now."""
+        return self._runner is not None
+
+    def close(self) -> None:
+        """Close the event loop, if there is one."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+
+    def _open(self) -> asyncio.Runner:
+        if self._runner is None:
+            import asyncio
+            import logging
+            from concurrent.futures import ThreadPoolExecutor
+
+            class Threads(ThreadPoolExecutor):
+                """The loop's threads.  A transport's thread that hangs must not keep the answer back."""
+
+                def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+                    """Wait for none of them."""
+                    super().shutdown(wait=False, cancel_futures=True)
+
+            if not os.environ.get("RJOB_DEBUG"):
+                # What asyncio finds in a transport that is careless with tasks, no user can do anything about.
+                logging.getLogger("asyncio").addHandler(logging.NullHandler())
+            self._runner = asyncio.Runner()
+            self._runner.get_loop().set_default_executor(Threads())
+        return self._runner
+
+
 def run(coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
-    """Run a coroutine to its end.
+    """Run one coroutine to its end; see :meth:`Runs.run`.
 
     Args:
         coroutine: What to run.
-        loop: Whether it may have to wait for more than one thing.  Without a loop asyncio is not even imported,
-            which is a third of a local verb's time.
-
-    Returns:
-        What it returns.
+        loop: Whether it needs an event loop.
     """
-    if loop:
-        return _run_in_loop(coroutine)
+    runs = Runs()
     try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    coroutine.close()
-    raise RuntimeError("a coroutine that was to wait for nothing waited")
-
-
-def _run_in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    import asyncio
-    import logging
-    from concurrent.futures import ThreadPoolExecutor
-
-    class Threads(ThreadPoolExecutor):
-        """The loop's threads.  A transport's thread that hangs must not keep the answer back."""
-
-        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-            """Wait for none of them."""
-            super().shutdown(wait=False, cancel_futures=True)
-
-    if not os.environ.get("RJOB_DEBUG"):
-        # What asyncio finds in a transport that is careless with tasks is nothing that a user can do anything about.
-        logging.getLogger("asyncio").addHandler(logging.NullHandler())
-    with asyncio.Runner() as runner:
-        runner.get_loop().set_default_executor(Threads())
-        return runner.run(coroutine)
+        return runs.run(coroutine, loop=loop)
+    finally:
+        runs.close()
 
 
 def running() -> bool:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from typing import TYPE_CHECKING
 
-from rjob.config import Config, home
-from rjob.core.isolation import guarded, merged, result_of
-from rjob.core.link import Guard, Unusable
-from rjob.core.loop import each
+from rjob.caller import Caller
+from rjob.config import Config
+from rjob.core.isolation import merged, result_of
 from rjob.core.options import Options, Position, Query, Streams
-from rjob.core.owner import Found, Owner
-from rjob.core.usage import check_spec, check_words, secret_values
-from rjob.errors import PluginError, RjobError, UsageError
+from rjob.core.owner import Found
+from rjob.core.owners import Owners
+from rjob.core.usage import check_spec, secret_values
+from rjob.errors import UsageError
 from rjob.plugins import Plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Mapping, Sequence
 
-    Work = Callable[[Owner, list["Reference"]], Coroutine[Any, Any, Found]]
-
-    from rjob.core.doctor import Finding
+    from rjob.core.owner import Owner
+    from rjob.core.owners import Work
     from rjob.core.receive import Told
     from rjob.core.sink import Sink
     from rjob.core.start import Launching
-    from rjob.models import Job, JobSpec, Result
+    from rjob.models import Finding, JobSpec, Result
     from rjob.references import Reference
 
 _LISTING = Query()
@@ -42,12 +41,22 @@ class JobManager:
     Args:
         config: The settings; read from the settings file when None.
         plugins: The transports; the built-in and the installed ones when None.
+        caller: Whoever the verbs are carried out for; this process itself when None.
+        space: Which of the spaces on each machine to work in, each with jobs and numbers of its own; empty for the one
+            that everybody sees.
     """
 
-    def __init__(self, config: Config | None = None, plugins: Plugins | None = None) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        plugins: Plugins | None = None,
+        *,
+        caller: Caller | None = None,
+        space: str = "",
+    ) -> None:
         self._config = config or Config.load()
-        self._plugins = plugins or Plugins()
-        self._owners: dict[str, Owner] = {}
+        self._caller = caller or Caller.here()
+        self._owners = Owners(self._config, plugins or Plugins(), self._caller, space)
 
     async def __aenter__(self) -> JobManager:
         return self
@@ -57,21 +66,16 @@ class JobManager:
 
     async def close(self) -> None:
         """Close every connection."""
-        owners, self._owners = list(self._owners.values()), {}
-        await each(owners, Owner.close, self._throttle)
+        await self._owners.close()
 
-    def local_only(self, jobs: Sequence[str] = (), hosts: Sequence[str] = ()) -> bool:
-        """Whether nothing but this machine is involved, so that no event loop is needed.
+    def needs_loop(self, jobs: Sequence[str] = (), hosts: Sequence[str] = ()) -> bool:
+        """Whether an event loop is needed: not if one machine takes part, and what is done there never waits.
 
         Args:
             jobs: References.
             hosts: Hosts as given.
         """
-        named = {reference.host for reference in _parsed(jobs)}
-        names = {host for host in named if host}
-        if None in named or not named:
-            names |= set(self._hosts(hosts))
-        return names == {"."}
+        return self._owners.need_loop(jobs, hosts)
 
     # ------------------------------------------------------------------------------------------------- the verbs
 
@@ -90,14 +94,14 @@ class JobManager:
 
         launching = launching or Launching()
         check_spec(spec)
-        asks = self._named(hosts)
+        asks = self._owners.asks_of_hosts(hosts)
         # What is wrong with the specification is found out before anything is sent.
-        specs = {ask.host: spec_at(self._owner(ask.host), spec) for ask in asks}
+        specs = {ask.host: spec_at(self._owners.owner(ask.host), spec) for ask in asks}
 
         async def one(owner: Owner, _: list[Reference]) -> Found:
             return await start_at(owner, specs[owner.name], launching)
 
-        return merged(await self._each(asks, one))
+        return merged(await self._owners.each(asks, one))
 
     async def get(self, jobs: Sequence[str] = (), *, hosts: Sequence[str] = (), query: Query = _LISTING) -> Result:
         """Tell where jobs stand.
@@ -107,17 +111,17 @@ class JobManager:
             hosts: Whose.
             query: Which of a listing.
         """
-        from rjob.core.find import listing
+        from rjob.core.find import listing, look_up
 
         if jobs:
-            found = await self._find(jobs, hosts)
+            found = merged(await self._owners.each(self._owners.asks(jobs, hosts), look_up, children=True))
             return found._replace(jobs=tuple(job for job in found.jobs if query.admits(job)))
         newest = int(self._config.get("newest"))
 
         async def one(owner: Owner, _: list[Reference]) -> Found:
             return await listing(owner, query, newest)
 
-        return merged(await self._each(self._named(hosts), one))
+        return merged(await self._owners.each(self._owners.asks_of_hosts(hosts), one))
 
     async def wait(
         self, jobs: Sequence[str], *, hosts: Sequence[str] = (), first: bool = False, timeout: float | None = None
@@ -133,15 +137,22 @@ class JobManager:
         Returns:
             The jobs as they are then; one that is not finished ran into the time-out.
         """
-        from rjob.core.waiting import wait_for
+        from rjob.core.find import look_up
+        from rjob.core.waiting import Until, has_ended, wait_at, wait_for_first
 
-        found = await self._find_by_owner(jobs, hosts)
-        ended, errors = await wait_for(found, first=first, timeout=timeout, limit=self._throttle)
-        order = [job.instance_id for part in found for job in part.jobs]
-        done = sorted(ended, key=lambda job: order.index(job.instance_id))
-        if first and any(job.state.finished for job in done):
-            done = [job for job in done if job.state.finished][:1]
-        return result_of(tuple(done), tuple(error for part in found for error in part.errors) + tuple(errors))
+        until = Until(first, None if timeout is None else time.monotonic() + timeout)
+        asks = self._owners.asks(jobs, hosts)
+        if first and len(asks) > 1:
+            found = await self._owners.each(asks, look_up)
+            if not any(map(has_ended, found)):
+                found = await wait_for_first(found, until)
+        else:
+            found = await self._owners.each(asks, lambda owner, named: wait_at(owner, named, until), at_once=True)
+        done = tuple(job for part in found for job in part.jobs)
+        ended = tuple(job for job in done if job.state.finished)
+        return result_of(
+            ended[:1] if first and ended else done, tuple(error for part in found for error in part.errors)
+        )
 
     async def receive(
         self,
@@ -173,17 +184,17 @@ class JobManager:
 
         options = Options(position, keep, streams)
         ledger = Ledger(sink)
-        asks = self._asks(jobs, hosts)
+        asks = self._owners.asks(jobs, hosts)
 
         async def one(owner: Owner, references: list[Reference]) -> Found:
             return await (receiving.follow if follow else receiving.receive)(owner, references, ledger, options)
 
         if not follow:
             # The order is the one that was asked for.
-            return merged([await self._guarded(ask, one) for ask in asks])
+            return merged([await self._owners.at(ask, one) for ask in asks])
         if len(asks) > 1:
             ledger.share()
-        return merged(await self._each(asks, one))
+        return merged(await self._owners.each(asks, one, at_once=True))
 
     async def save(
         self,
@@ -214,7 +225,7 @@ class JobManager:
         async def one(owner: Owner, references: list[Reference]) -> Found:
             return await save(owner, references, path, streams, told)
 
-        return merged(await self._each(self._asks(jobs, hosts), one))
+        return merged(await self._owners.each(self._owners.asks(jobs, hosts), one))
 
     async def stop(
         self, jobs: Sequence[str], *, hosts: Sequence[str] = (), signal: str = "TERM", grace: float | None = None
@@ -234,7 +245,7 @@ class JobManager:
 
         word = signal_word(signal)
         seconds = self._grace if grace is None else grace
-        return await self._change(jobs, hosts, lambda owner, found: stop_at(owner, found, word, seconds))
+        return await self._change(jobs, hosts, lambda owner, named: stop_at(owner, named, word, seconds))
 
     async def signal(self, jobs: Sequence[str], signal: str, *, hosts: Sequence[str] = ()) -> Result:
         """Send a signal to jobs' main processes; whatever comes of it, they are not marked as stopped.
@@ -247,7 +258,7 @@ class JobManager:
         from rjob.core.change import signal_at, signal_word
 
         word = signal_word(signal)
-        return await self._change(jobs, hosts, lambda owner, found: signal_at(owner, found, "signal", word))
+        return await self._change(jobs, hosts, lambda owner, named: signal_at(owner, named, "signal", word))
 
     async def suspend(self, jobs: Sequence[str], *, hosts: Sequence[str] = ()) -> Result:
         """Halt every process of jobs, until they are resumed."""
@@ -271,7 +282,7 @@ class JobManager:
         from rjob.core.change import remove_at
 
         grace = self._grace
-        return await self._change(jobs, hosts, lambda owner, found: remove_at(owner, found, force=force, grace=grace))
+        return await self._change(jobs, hosts, lambda owner, named: remove_at(owner, named, force=force, grace=grace))
 
     async def prune(
         self,
@@ -297,7 +308,7 @@ class JobManager:
         async def one(owner: Owner, _: list[Reference]) -> Found:
             return await prune_at(owner, older_than=older_than, keep=keep, dry_run=dry_run)
 
-        return merged(await self._each(self._named(hosts), one))
+        return merged(await self._owners.each(self._owners.asks_of_hosts(hosts), one))
 
     async def retry(
         self,
@@ -322,9 +333,9 @@ class JobManager:
         """
         from rjob.core.start import retry_at
 
-        values = secret_values(secrets)
+        values = secret_values(secrets, self._caller)
         return await self._change(
-            jobs, hosts, lambda owner, found: retry_at(owner, found, failed=failed, secrets=values)
+            jobs, hosts, lambda owner, named: retry_at(owner, named, failed=failed, secrets=values)
         )
 
     async def rebuild(self, *, hosts: Sequence[str] = ()) -> Result:
@@ -343,136 +354,29 @@ class JobManager:
         """
         from rjob.core.doctor import examine
 
-        names = self._hosts([host])
+        names = self._owners.names([host])
         if len(names) != 1:
             raise UsageError(f"not one host: {host}")
-        return await examine(self._owner(names[0]))
+        return await examine(self._owners.owner(names[0]))
 
     # ---------------------------------------------------------------------------------------------- what they share
 
     async def _signal_tree(self, word: str, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
         from rjob.core.change import signal_at
 
-        return await self._change(jobs, hosts, lambda owner, found: signal_at(owner, found, "tree", word))
+        return await self._change(jobs, hosts, lambda owner, named: signal_at(owner, named, "tree", word))
 
     async def _maintain(self, operation: str, hosts: Sequence[str]) -> Result:
         async def one(owner: Owner, _: list[Reference]) -> Found:
-            await owner.call(operation)
+            await owner.channel.call(operation)
             return Found(owner)
 
-        return merged(await self._each(self._named(hosts), one))
+        return merged(await self._owners.each(self._owners.asks_of_hosts(hosts), one))
 
-    async def _change(
-        self,
-        jobs: Sequence[str],
-        hosts: Sequence[str],
-        work: Callable[[Owner, Sequence[Job]], Coroutine[Any, Any, Found]],
-    ) -> Result:
-        """Find jobs and do something to those that there are."""
-        from rjob.core.find import look_up, without_parents
-
-        self._refuse_ambiguous(jobs, hosts)
-
-        async def one(owner: Owner, references: list[Reference]) -> Found:
-            found = without_parents(await look_up(owner, references))
-            if not found.jobs:
-                return found
-            done = await work(owner, found.jobs)
-            return done._replace(errors=found.errors + done.errors)
-
-        return merged(await self._each(self._asks(jobs, hosts), one))
-
-    def _refuse_ambiguous(self, jobs: Sequence[str], hosts: Sequence[str]) -> None:
-        """The same number is another job on every host."""
-        if len(self._hosts(hosts)) < 2:
-            return
-        for reference in _parsed(jobs):
-            if reference.host is None and reference.kind in ("id", "range", "last"):
-                text = reference.text
-                raise UsageError(
-                    f"{text} may be another job on each of several hosts", hint=f"say which: {text}@HOST", job=text
-                )
-
-    async def _find(self, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
-        from rjob.core.find import look_up
-
-        async def one(owner: Owner, references: list[Reference]) -> Found:
-            return await look_up(owner, references, children=True)
-
-        return merged(await self._each(self._asks(jobs, hosts), one))
-
-    async def _find_by_owner(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[Found]:
-        from rjob.core.find import look_up
-
-        return await self._each(self._asks(jobs, hosts), look_up)
-
-    def _asks(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[_Ask]:
-        """Which host is to be asked for which jobs."""
-        asks: dict[str, list[Reference]] = {}
-        for reference in _parsed(jobs):
-            for name in [reference.host] if reference.host else self._hosts(hosts):
-                asks.setdefault(name, []).append(reference)
-        return [_Ask(name, references) for name, references in asks.items()]
-
-    def _named(self, hosts: Sequence[str]) -> list[_Ask]:
-        """The hosts, asked for no job in particular."""
-        return [_Ask(name, []) for name in self._hosts(hosts)]
-
-    async def _each(self, asks: Sequence[_Ask], work: Work) -> list[Found]:
-        """Do something for every host; one that fails is an error, the others go on."""
-        return await each(asks, lambda ask: self._guarded(ask, work), self._throttle)
-
-    async def _guarded(self, ask: _Ask, work: Work) -> Found:
-        owner = self._owner(ask.host)
-        return await guarded(owner, work(owner, ask.references))
-
-    def _hosts(self, hosts: Sequence[str]) -> list[str]:
-        check_words(hosts, "hosts", "gpu")
-        asked = list(hosts) or self._config.get("host")
-        names = self._config.hosts(asked)
-        if not names:
-            raise UsageError(f"no host in {' '.join(asked)}", hint="`rjob hosts` shows the hosts and groups")
-        return names
-
-    def _owner(self, name: str) -> Owner:
-        """The owner of that name.  One that cannot be had is one that cannot be connected to."""
-        if name not in self._owners:
-            try:
-                self._owners[name] = self._new_owner(name)
-            except RjobError as error:
-                # An error of its own: the plugins keep theirs, for the next host of that scheme.
-                own = PluginError(error.message, hint=error.hint) if type(error) is PluginError else error
-                own.__cause__ = error.__cause__
-                self._owners[name] = Owner(name, Unusable(own), {}, "")
-        return self._owners[name]
-
-    def _new_owner(self, name: str) -> Owner:
-        target, settings = self._config.target(name)
-        where = str(home()) if name == "." else str(settings.get("home", ""))
-        kind = self._plugins.transport(target.scheme)
-        transport = Guard(None, target.scheme).call("beginning", lambda: kind(target, settings))
-        return Owner(name, transport, settings, where)
+    async def _change(self, jobs: Sequence[str], hosts: Sequence[str], work: Work) -> Result:
+        self._owners.refuse_ambiguous(jobs, hosts)
+        return merged(await self._owners.each(self._owners.asks(jobs, hosts), work))
 
     @property
     def _grace(self) -> float:
         return float(self._config.get("grace"))
-
-    @property
-    def _throttle(self) -> int:
-        return int(self._config.get("throttle"))
-
-
-class _Ask(NamedTuple):
-    """A host as the user named it, and the references that are about its jobs."""
-
-    host: str
-    references: list[Reference]
-
-
-def _parsed(jobs: Sequence[str]) -> list[Reference]:
-    check_words(jobs, "jobs", "17")
-    if not jobs:
-        return []
-    from rjob.references import parse
-
-    return [parse(job) for job in jobs]

@@ -42,14 +42,15 @@ class Query(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where in a job's output to begin: at the cursor, at the beginning, at the last lines."""
+    """Where in a job's output to begin: at the cursor, the beginning, the last lines; or that nobody wants it."""
 
-    kind: Literal["cursor", "all", "tail"] = "cursor"
+    kind: Literal["cursor", "all", "tail", "none"] = "cursor"
     lines: int = 0
 
-    def words(self) -> str:
+    @property
+    def word(self) -> str:
         """How the runner is told."""
-        return {"cursor": "cursor", "all": "0 0", "tail": f"tail {self.lines}"}[self.kind]
+        return {"cursor": "cursor", "all": "0", "tail": f"tail:{self.lines}", "none": "-"}[self.kind]
 
 
 class Options(NamedTuple):
@@ -64,3 +65,7 @@ class Options(NamedTuple):
     def moves(self) -> bool:
         """Whether what is delivered counts as received."""
         return not self.keep and self.position.kind == "cursor"
+
+    def place(self, stream: Stream) -> str:
+        """Where a stream is to be sent from, as the runner is told; ``-`` for one that is not wanted."""
+        return self.position.word if self.streams in ("both", stream) else "-"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from rjob.core.find import look_up, without_parents
 from rjob.core.loop import running
 from rjob.core.owner import Found
 from rjob.errors import JobConflict, OwnerError, RjobError, UsageError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rjob.core.owner import Owner
     from rjob.models import Job
+    from rjob.references import Reference
     from rjob.runner.launch import Launch
 
 
@@ -52,11 +53,11 @@ class Launching:
             Whether it may be asked now; not if the start was given up meanwhile.
         """
         if not running():
-            await owner.connect()
+            await owner.channel.connect()
             return not self.given_up
         import asyncio
 
-        task = asyncio.ensure_future(owner.connect())
+        task = asyncio.ensure_future(owner.channel.connect())
         self._connecting.add(task)
         try:
             if self.given_up:
@@ -93,18 +94,20 @@ async def start_at(owner: Owner, spec: JobSpec, launching: Launching) -> Found:
         raise
 
 
-async def retry_at(owner: Owner, jobs: Sequence[Job], *, failed: bool, secrets: Mapping[str, str]) -> Found:
+async def retry_at(owner: Owner, references: Sequence[Reference], *, failed: bool, secrets: Mapping[str, str]) -> Found:
     """Start finished jobs again.
 
     Args:
         owner: Whose jobs.
-        jobs: Which.
+        references: Which.
         failed: Of those only the ones that did not complete.
         secrets: The values of the secrets that the caller gives, by name.
 
     Returns:
         The new jobs; an error for each that is not finished.
     """
+    found = without_parents(await look_up(owner, references))
+    jobs = found.jobs
     errors: list[RjobError] = [
         JobConflict(f"job {job.ref} is not finished", hint="wait for it, or stop it", host=owner.host, job=job.ref)
         for job in jobs
@@ -125,7 +128,7 @@ async def retry_at(owner: Owner, jobs: Sequence[Job], *, failed: bool, secrets: 
         part = await _launch(owner, batch)
         fresh += part.jobs
         errors += part.errors
-    return Found(owner, tuple(fresh), tuple(errors))
+    return Found(owner, tuple(fresh), (*found.errors, *errors))
 
 
 def spec_at(owner: Owner, spec: JobSpec) -> JobSpec:
@@ -138,33 +141,20 @@ def spec_at(owner: Owner, spec: JobSpec) -> JobSpec:
     Raises:
         UsageError: The directory cannot be told.
     """
-    if owner.local:
-        spec = spec._replace(cwd=_directory(spec.cwd))
+    if owner.shares_directory:
+        spec = spec._replace(cwd=owner.caller.absolute(spec.cwd or ""))
     if spec.line is not None and spec.shell is None and not spec.login:
         spec = spec._replace(shell=owner.shell)
     return spec
 
 
-def _directory(given: str | None) -> str:
-    """The absolute path of a directory on this machine."""
-    path = given or ""
-    if path == "~" or path.startswith("~/"):
-        path = os.path.expanduser(path)
-    if not os.path.isabs(path):
-        try:
-            path = os.path.join(os.getcwd(), path)
-        except OSError as error:
-            raise UsageError("the current directory no longer exists", hint="give an absolute one with -C") from error
-    return path.rstrip("/") or "/"
-
-
 async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
     """Have the runner commit and launch; tell the jobs as they are then, without asking again."""
     now = datetime.now(UTC)
-    lines, body = start_request(launches, f"{now:%Y-%m-%dT%H:%M:%SZ}" if owner.local else None)
-    facts = await owner.call("start", *lines, body=body)
+    lines, body = start_request(launches, f"{now:%Y-%m-%dT%H:%M:%SZ}" if owner.shares_directory else None)
+    facts = await owner.channel.call("start", *lines, body=body)
     from rjob.core.jobs import begun
-    from rjob.runner.facts import number
+    from rjob.runner.values import number
 
     numbers = {words[1]: number(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
     jobs: list[Job] = []

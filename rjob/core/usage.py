@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from rjob.errors import UsageError
@@ -10,6 +9,7 @@ from rjob.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rjob.caller import Caller
     from rjob.models import JobSpec
 
 
@@ -52,11 +52,12 @@ def check_spec(spec: JobSpec) -> None:
     launch_of(spec, "")
 
 
-def secret_values(secrets: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+def secret_values(secrets: Sequence[str] | Mapping[str, str], caller: Caller) -> dict[str, str]:
     """The values of secrets that a caller named.
 
     Args:
-        secrets: Names of variables of this process, or values by name.
+        secrets: Names of the caller's variables, or values by name.
+        caller: Whoever gave them.
 
     Raises:
         UsageError: It is neither, or a variable is not set.
@@ -66,10 +67,7 @@ def secret_values(secrets: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     if hasattr(secrets, "keys"):
         return dict(secrets)
     check_words(secrets, "secrets", "KEY")
-    for name in secrets:
-        if name not in os.environ:
-            raise UsageError(f"{name} is not set in this environment")
-    return {name: os.environ[name] for name in secrets}
+    return {name: caller.variable(name) for name in secrets}
 
 
 def _is_pair(pair: Any) -> bool:

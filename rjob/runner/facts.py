@@ -7,30 +7,23 @@ written as JSON.
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rjob.errors import ProtocolError
+from rjob.runner.values import UUID, instance_of, instant, json_object, number, typed_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
-_DIGITS = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_UUID = re.compile(_DIGITS)
-_NUMBER = re.compile(r"[0-9]{1,18}")
 _FILE = re.compile(r"[A-Za-z0-9._-]{1,40}")
 # The others are compiled when they are used: a local verb needs few of them.
-_UUIDS = rf"(?<!\S){_DIGITS}(?!\S)"
+_UUIDS = rf"(?<!\S){UUID.pattern}(?!\S)"
 _MACHINE = r"(?!\.)[A-Za-z0-9._-]{1,128}"
 # No number and no address, which resolvers read in more ways than one (0x7f.1).
 _HOST = r"[A-Za-z][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_-]{1,63})*"
 _LOOPBACK = frozenset(("localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback"))
-_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,199}"
-_TYPE = r"[A-Za-z]{1,40}"
-# A surrogate stands for a byte that is no text only if it is one of 128; others cannot be written anywhere.
-_NO_CHARACTER = "[\ud800-\udc7f\udd00-\udfff]"
 
 _ROOM = 192 * 1024 * 1024
 """Bytes of memory that the lines of one reply may take, more or less."""
@@ -51,105 +44,6 @@ _LINE = 4096
 _WORDS = 16
 _WORD = 64
 _RECORDS = frozenset(("start", "job.json"))
-_NESTED = 100_000
-"""Brackets in a record: parsed, three characters of it can take more than 60 bytes."""
-_INTEGERS = 1 << 63
-
-
-def number(word: str) -> int | None:
-    """Parse a decimal that a host sent; None if it is malformed or longer than 18 digits."""
-    return int(word) if _NUMBER.fullmatch(word) else None
-
-
-def signal_number(word: str) -> int | None:
-    """Parse the number of a signal that a host sent; None if there can be no such signal."""
-    value = number(word)
-    return value if value is not None and 0 < value < 128 else None
-
-
-def instant(text: str | None) -> datetime | None:
-    """Parse a time as runners write it, ``2026-11-23T08:36:56Z``; None for anything else, or for another age."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    # Far from both ends of what a datetime can hold, whatever time zone it is shown in.
-    return moment.astimezone(UTC) if moment.tzinfo and 1970 <= moment.year < 9000 else None
-
-
-def text_of(value: Any) -> str | None:
-    """A string that can be written as UTF-8, where surrogate escapes stand for bytes; None for anything else."""
-    if not isinstance(value, str):
-        return None
-    return value if value.isascii() else re.sub(_NO_CHARACTER, "\ufffd", value)
-
-
-def instance_of(value: Any) -> str | None:
-    """An instance id; None for anything else."""
-    return value if isinstance(value, str) and _UUID.fullmatch(value) else None
-
-
-def secrets_of(record: dict[str, Any]) -> list[str] | None:
-    """The names of the secrets that a job was given; None if the record's list of them is malformed."""
-    names = record.get("secrets", [])
-    sound = isinstance(names, list) and all(isinstance(name, str) and re.fullmatch(_VARIABLE, name) for name in names)
-    return list(dict.fromkeys(names)) if sound else None
-
-
-def _object(lines: list[str] | None) -> dict[str, Any]:
-    """The JSON object on a file's first line; an empty one where there is none."""
-    if not lines or lines[0].count("[") + lines[0].count("{") > _NESTED:
-        return {}
-    try:
-        value = json.loads(lines[0], parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    kept = {text_of(key) or "": _field(key, field) for key, field in value.items()}
-    return {key: field for key, field in kept.items() if field is not None}
-
-
-def _refuse(_: str) -> None:
-    """NaN and Infinity are no JSON, and nothing else reads them."""
-    raise ValueError
-
-
-def _field(key: str, value: Any) -> Any:
-    """A field of a record where it has a form that rjob writes; None otherwise."""
-    if isinstance(value, str):
-        return text_of(value)
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return value if -_INTEGERS <= value < _INTEGERS else None
-    if isinstance(value, float):
-        return value if abs(value) < _INTEGERS else None
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return [text_of(item) for item in value]
-    # What a job must be given must not be overlooked because it is malformed.
-    return False if key == "secrets" and value is not None else None
-
-
-_TEXTS = ("name", "command", "line", "script", "cwd", "shell", "time", "instance", "event")
-_LISTS = ("argv", "args", "env")
-
-
-def _typed(record: dict[str, Any]) -> dict[str, Any]:
-    """The record without the known fields that have another type than theirs."""
-    for key in _TEXTS:
-        if not isinstance(record.get(key, ""), str):
-            del record[key]
-    for key in _LISTS:
-        if not isinstance(record.get(key, []), list):
-            del record[key]
-    if "type" in record and not (isinstance(record["type"], str) and re.fullmatch(_TYPE, record["type"])):
-        del record["type"]
-    if instance_of(record.get("retry_of")) is None:
-        record.pop("retry_of", None)
-    return record
 
 
 class JobFacts:
@@ -242,12 +136,12 @@ class JobFacts:
         values or lists of texts.
         """
         if self._record is None:
-            record = _object(self._files.get("start"))
+            record = json_object(self._files.get("start"))
             if _is_id(record.get("id")):
                 # A record that is too long for the registry lies beside it, whole.
                 record.pop("truncated", None)
-                whole = record | _object(self._files.get("job.json"))
-                self._record = _typed(whole | {"id": record["id"]})
+                whole = record | json_object(self._files.get("job.json"))
+                self._record = typed_record(whole | {"id": record["id"]})
         return self._record
 
     @property
@@ -358,6 +252,13 @@ class Facts:
             facts.add(line)
         return facts
 
+    def again(self) -> Facts:
+        """A place for what the same reply tells of jobs later on."""
+        fresh = Facts()
+        fresh.machine, fresh.host, fresh.total = self.machine, self.host, self.total
+        fresh.hosts = self.hosts
+        return fresh
+
     def add(self, line: str) -> None:
         """Take one line.
 
@@ -420,7 +321,7 @@ class Facts:
                 job.alive = [word[:_WORD] for word in words[1:_WORDS]]
         elif kind == "size" and len(words) == 2:
             self._add_size(words[1], number(words[0]) or 0)
-        elif kind == "symlink" and words and _UUID.fullmatch(words[0]) and len(self.broken) < _JOBS:
+        elif kind == "symlink" and words and UUID.fullmatch(words[0]) and len(self.broken) < _JOBS:
             self.broken[words[0]] = "a symbolic link"
 
     def _add_file(self, line: str) -> None:
@@ -455,7 +356,7 @@ class Facts:
             machine = parts[0]
         elif len(parts) != 1:
             return None
-        if not _UUID.fullmatch(parts[-1]):
+        if not UUID.fullmatch(parts[-1]):
             return None
         job = self.jobs.get(parts[-1]) or self._new_job(parts[-1], machine)
         if job is None or job.machine != machine:

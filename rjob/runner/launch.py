@@ -118,7 +118,7 @@ def retry_of(record: Mapping[str, Any], old: str, new: str, secrets: Mapping[str
     """
     fresh = {key: value for key, value in record.items() if key not in _OWN} | {"retry_of": old}
     # Not at start-up: to start a job for the first time needs nothing of it.
-    from rjob.runner.facts import secrets_of
+    from rjob.runner.values import secrets_of
 
     fresh["command"] = fresh.get("command") or ""
     names = secrets_of(dict(record))

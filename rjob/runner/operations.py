@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_LOOKS_ON = 20.0
+_LOOKS_ON = 60.0
 _WORKS = 600.0
+_STAYS = 300.0
 
 
 class Operation(NamedTuple):
@@ -15,32 +16,32 @@ class Operation(NamedTuple):
         locks: Whether it holds the owner's lock, all the time or for a moment.
         repeatable: Whether asking twice is as asking once: it is asked again when a connection broke and nobody knows
             whether it was done.
-        talks: Whether standard input stays open behind the request: to say more, or as a sign of life.
+        talks: Whether standard input stays open behind the request, to say more.
         silence: Seconds without a sign of life that it may take whatever ``reply_timeout`` says.
+        patience: Seconds for which it is asked again when connections break; 0 for a few times.
     """
 
     locks: bool = False
     repeatable: bool = False
     talks: bool = False
     silence: float = 0.0
+    patience: float = 0.0
 
 
 OPERATIONS = {
     "start": Operation(locks=True, repeatable=True),
     "facts": Operation(repeatable=True),
-    "read": Operation(locks=True, talks=True),
+    # Whoever looks on puts up with much: a laptop wakes up, a host's network comes back.
+    "collect": Operation(locks=True, repeatable=True, talks=True, silence=_LOOKS_ON, patience=_STAYS),
     "received": Operation(locks=True, repeatable=True),
     # These may work on many bytes before they say anything.
-    "save": Operation(locks=True, silence=_WORKS),
-    "remove": Operation(locks=True, silence=_WORKS),
+    "save": Operation(locks=True, talks=True, silence=_WORKS),
+    "remove": Operation(locks=True, talks=True, silence=_WORKS),
     "compact": Operation(locks=True, repeatable=True, silence=_WORKS),
     "rebuild": Operation(locks=True, repeatable=True, silence=_WORKS),
-    # These have nothing to tell but that they live.
-    "follow": Operation(locks=True, talks=True, silence=_LOOKS_ON),
-    "wait": Operation(repeatable=True, talks=True, silence=_LOOKS_ON),
-    "signal": Operation(),
-    "tree": Operation(repeatable=True),
-    "stop": Operation(locks=True, repeatable=True),
+    "signal": Operation(talks=True),
+    "tree": Operation(repeatable=True, talks=True),
+    "stop": Operation(locks=True, repeatable=True, talks=True),
     "conclude": Operation(locks=True, repeatable=True),
     "info": Operation(repeatable=True),
 }

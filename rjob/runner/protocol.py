@@ -1,10 +1,10 @@
 """How rjob and a runner speak: the operations, the bytes of a request, the bytes of a reply.
 
-A request is one command on the host (:func:`bootstrap`) and these bytes on its standard input::
+A request is one command on the host (:meth:`rjob.runner.base.Runner.words`) and these bytes on its standard input::
 
     MARKER                    a random word that frames the reply
     HOME                      where rjob's files are on the host; empty for the default
-    OPERATION LINES SIZE      how many lines and how many bytes follow
+    OPERATION LINES SIZE [SPACE]   how many lines and how many bytes follow
     …                         LINES lines
     go
     …                         SIZE bytes
@@ -21,12 +21,6 @@ from typing import NamedTuple
 from rjob.errors import OwnerError, ProtocolError
 from rjob.runner.operations import OPERATIONS
 
-try:
-    # hashlib loads OpenSSL, which takes longer than all the rest of a local verb.
-    from _blake2 import blake2b
-except ImportError:  # pragma: no cover  (an interpreter without it)
-    from hashlib import blake2b
-
 _LINE_LIMIT = 16 * 1024 * 1024
 _TEXT_LIMIT = 512 * 1024 * 1024
 """Bytes of lines in one reply; what follows ``data`` and ``stream`` is not counted."""
@@ -34,70 +28,14 @@ _NOISE_LIMIT = 1024 * 1024
 _NOISE_SHOWN = 2000
 
 
-class Runner(NamedTuple):
-    """A script that performs the operations on one kind of machine."""
-
-    name: str
-    """Its file's name on the host, which holds its content's hash."""
-    script: bytes
-
-    def bootstrap(self) -> list[str]:
-        """The command that performs one request.
-
-        Returns:
-            Its words, as :meth:`rjob.transports.base.Connection.run` takes them.
-        """
-        return ["sh", "-c", _one_line("bootstrap"), "rjob", _one_line("check"), self.name]
-
-    def installer(self) -> list[str]:
-        """The command that takes the script (:meth:`install_request`) from standard input and keeps it on the host."""
-        return ["sh", "-c", _one_line("install"), "rjob", _one_line("check"), self.name, str(len(self.script))]
-
-    def install_request(self, marker: str, home: str) -> bytes:
-        """The bytes for :meth:`installer`'s standard input."""
-        return os.fsencode(f"{marker}\n{home}\n") + self.script
-
-
-def _read_part(part: str) -> bytes:
-    with open(os.path.join(os.path.dirname(__file__), "posix", part + ".sh"), "rb") as file:
-        return file.read()
-
-
-def _one_line(part: str) -> str:
-    """A part as one line without comments, so that any login shell hands it on as an argument."""
-    lines = (line.strip() for line in _read_part(part).decode().split("\n"))
-    return " ".join(line for line in lines if line and not line.startswith("#"))
-
-
-_POSIX = (
-    "job",
-    "become",
-    "owner",
-    "lock",
-    "journal",
-    "start",
-    "select",
-    "facts",
-    "output",
-    "watch",
-    "signals",
-    "upkeep",
-    "serve",
-)
-
-
-def posix_runner() -> Runner:
-    """The runner for POSIX machines: the parts in ``posix/``, one behind the other."""
-    script = b"\n".join(map(_read_part, _POSIX))
-    return Runner("posix-" + blake2b(script, digest_size=16).hexdigest(), script)
-
-
 def new_marker() -> str:
     """A word that nobody can guess."""
     return os.urandom(16).hex()
 
 
-def request(marker: str, operation: str, *lines: str | bytes, body: bytes = b"", home: str = "") -> bytes:
+def request(
+    marker: str, operation: str, *lines: str | bytes, body: bytes = b"", home: str = "", space: str = ""
+) -> bytes:
     """The bytes that ask for one operation.
 
     Args:
@@ -106,6 +44,7 @@ def request(marker: str, operation: str, *lines: str | bytes, body: bytes = b"",
         lines: Its arguments.
         body: Its bytes.
         home: Where rjob's files are on the host; empty for the default.
+        space: Which of the spaces there: letters and digits; empty for the one that everybody sees.
 
     Raises:
         ValueError: A line holds a newline or a NUL, or there is no such operation.
@@ -115,7 +54,7 @@ def request(marker: str, operation: str, *lines: str | bytes, body: bytes = b"",
     encoded = [os.fsencode(line) if isinstance(line, str) else line for line in (home, *lines)]
     if any(b"\n" in line or b"\0" in line for line in encoded):
         raise ValueError("a line of a request must not hold a newline or NUL")
-    head = f"{operation} {len(lines)} {len(body)}".encode()
+    head = f"{operation} {len(lines)} {len(body)} {space}".rstrip().encode()
     return b"\n".join([marker.encode(), encoded[0], head, *encoded[1:], b"go\n"]) + body
 
 

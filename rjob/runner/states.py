@@ -9,8 +9,8 @@ import signal as signals
 from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.models import State
-from rjob.runner.facts import number
-from rjob.runner.facts import signal_number as told_signal
+from rjob.runner.values import number, status_number
+from rjob.runner.values import signal_number as told_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,7 +75,9 @@ def derive(facts: JobFacts) -> Verdict:
     if supervisor == "none":
         return Verdict(State.NOT_STARTED, "it was registered, but nothing has started it")
     if boot == "apart":
-        return Verdict(State.DISCONNECTED, "it is in another container of its machine: from here it cannot be told")
+        return Verdict(
+            State.DISCONNECTED, "it is in another container, or on another machine: from here it cannot be told"
+        )
     if supervisor != "-":
         return _supervised(facts, leader)
     if boot == "other":
@@ -225,7 +227,7 @@ def _finished(facts: JobFacts, record: list[str]) -> Verdict:
     word, seen = record[1], record[2]
     if word in LOST:
         return Verdict(State.LOST, LOST[word])
-    status = number(word)
+    status = status_number(word)
     stop, expired = facts.words("stop"), facts.words("expired")
     sent = told_signal(seen)
     if sent is None:
@@ -277,6 +279,6 @@ def _why(facts: JobFacts, status: int) -> str:
         if isinstance(argv, list) and len(argv) == 1 and " " in str(argv[0]).strip():
             return f"{told}; for a shell line use -c"
         return told
-    if 128 < status <= 192:
+    if 128 < status <= 192 and (facts.record or {}).get("platform", "posix") == "posix":
         return f"exit status {status} (128 + {signal_name(status - 128)}, perhaps)"
     return f"exit status {status}"

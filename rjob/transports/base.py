@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from rjob.caller import Caller
+
 Stream = Literal["out", "err"]
 
 CHUNK = 65536
@@ -223,6 +225,16 @@ class Transport(ABC):
 
     runner: ClassVar[Literal["posix", "windows"]] = "posix"
     """Which runner the other side needs, unless ``[hosts.NAME] runner`` says otherwise."""
+
+    needs_loop: ClassVar[bool] = True
+    """Whether its coroutines wait, so that they need an event loop."""
+
+    shares_directory: ClassVar[bool] = False
+    """Whether the other side is this machine: a relative directory begins in the caller's, and the time is ours."""
+
+    caller: Caller | None = None
+    """Whoever it is that connects: whose environment names agents and files, and who may be asked for a passphrase.
+    It is set after construction; None is this process itself."""
 
     def __init__(self, target: Target, settings: Mapping[str, Any]) -> None:
         self.target = target

@@ -149,6 +149,8 @@ class LocalTransport(Transport):
     """Run commands as children of this process."""
 
     scheme = "local"
+    needs_loop = False
+    shares_directory = True
 
     async def connect(self) -> LocalConnection:
         """There is nothing to connect to."""

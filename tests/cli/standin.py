@@ -42,8 +42,8 @@ class StandIn:
         self.local = True
         self.closed = 0
 
-    def local_only(self, jobs: Any, hosts: Any) -> bool:
-        return self.local
+    def needs_loop(self, jobs: Any, hosts: Any) -> bool:
+        return not self.local
 
     async def close(self) -> None:
         self.closed += 1

@@ -13,10 +13,9 @@ import pytest
 from cli.standin import StandIn, a_job, failing
 
 from rjob.cli.app import VERBS
-from rjob.core.doctor import Finding
 from rjob.core.options import Position, Query
 from rjob.errors import ConnectFailed, JobConflict, JobNotFound, UsageError
-from rjob.models import Result, State
+from rjob.models import Finding, Result, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ import pytest
 from fault_points import runner_with
 from world import RJOB, wait_until
 
-from rjob.runner.protocol import posix_runner
+from rjob.runner.posix import RUNNER
 
 if TYPE_CHECKING:
     from world import World
@@ -29,7 +29,7 @@ def sabotage(rjob: World, point: str, command: str) -> None:
     folder.mkdir(parents=True, mode=0o700)
     rjob.home.chmod(0o700)
     script = runner_with(point, f'[ -e "{flag}" ] || {{ : >"{flag}"; {command}; }}')
-    (folder / posix_runner().name).write_bytes(script)
+    (folder / RUNNER.name).write_bytes(script)
 
 
 @pytest.mark.parametrize("point", ["owner-made", "committed"])

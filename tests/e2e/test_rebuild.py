@@ -11,7 +11,7 @@ import pytest
 from fault_points import runner_with
 from world import wait_until
 
-from rjob.runner.protocol import posix_runner
+from rjob.runner.posix import RUNNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ POINTS = [
 
 def put(rjob: World, script: bytes) -> None:
     """Replace the cached runner, as its installer does."""
-    path = rjob.home / "runner" / posix_runner().name
+    path = rjob.home / "runner" / RUNNER.name
     path.with_name("new").write_bytes(script)
     path.with_name("new").replace(path)
 
@@ -104,7 +104,7 @@ def test_killed_anywhere_it_loses_nothing(rjob: World, jobs: list[str], point: s
     # rebuild is asked for again by itself when its runner is killed, so let it be killed every time.
     put(rjob, runner_with(point, "kill -KILL $$"))
     rjob("registry", "rebuild", status=1)
-    put(rjob, posix_runner().script)
+    put(rjob, RUNNER.script)
     assert rjob("get", "--all", "-q").text.split() == jobs
     assert rjob("get", "-q", *jobs).text.split() == jobs
     assert [json.loads(line) for line in lines(rjob)]
@@ -119,7 +119,7 @@ def test_killed_anywhere_over_damage_it_can_be_repeated(rjob: World, jobs: list[
     shutil.rmtree(rjob.owner / "ids")
     put(rjob, runner_with(point, "kill -KILL $$"))
     rjob("registry", "rebuild", status=1)
-    put(rjob, posix_runner().script)
+    put(rjob, RUNNER.script)
     rjob("registry", "rebuild")
     whole(rjob, jobs, before, next_id=5)
     assert rjob.start("true") == "5"

@@ -14,7 +14,7 @@ from faults.decoy import Decoy, decoy_with_pid
 from faults.processes import kill_frozen, look_around
 from faults.record import Fault, Finding
 
-from rjob.runner.protocol import posix_runner
+from rjob.runner.posix import RUNNER
 
 if TYPE_CHECKING:
     from random import Random
@@ -40,7 +40,7 @@ _WEIGHTS = {
 
 def step_names() -> list[str]:
     """The names of the runner's steps: its lines ``#@ NAME``."""
-    lines = (line.strip() for line in posix_runner().script.decode().splitlines())
+    lines = (line.strip() for line in RUNNER.script.decode().splitlines())
     return [line.split()[1] for line in lines if line.startswith("#@ ")]
 
 
@@ -53,7 +53,7 @@ def dying_at(name: str, mark: Path) -> bytes:
     """
     # The status of what came before the step is what comes behind it sees.
     halt = f'rj_fault=$?; mkdir {mark} 2>/dev/null && echo $$ >{mark}/pid && kill -STOP $$; (exit "$rj_fault")'
-    lines = posix_runner().script.decode().split("\n")
+    lines = RUNNER.script.decode().split("\n")
     return "\n".join(halt if line.split()[:2] == ["#@", name] else line for line in lines).encode()
 
 
@@ -171,12 +171,12 @@ class Saboteur(threading.Thread):
         name = self._random.choice(names)
         begin = time.monotonic()
         mark = self._shared.world.root / f"step-{time.monotonic_ns()}"
-        runner = self._home / "runner" / posix_runner().name
+        runner = self._home / "runner" / RUNNER.name
         self._replace(runner, dying_at(name, mark))
         deadline = time.monotonic() + 2
         while not mark.exists() and time.monotonic() < deadline and not self._over.is_set():
             time.sleep(0.005)
-        self._replace(runner, posix_runner().script)
+        self._replace(runner, RUNNER.script)
         # Who had read the other one may still come to that step.
         if _make(mark):
             self._note("step", f"{name}, not reached", begin)
@@ -196,7 +196,7 @@ class Saboteur(threading.Thread):
 
     def _fill(self) -> None:
         assert self._disk
-        runner = self._home / "runner" / posix_runner().name
+        runner = self._home / "runner" / RUNNER.name
         # Where there is no place for the runner either, nothing can work.
         if not runner.exists():
             return

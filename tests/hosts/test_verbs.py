@@ -79,7 +79,7 @@ def test_stop_signal_suspend_and_resume(rjob: World, gpu: Host) -> None:
     job = rjob.job(ref)
     assert (job["state"], job["signal"]) == ("Stopped", signal.SIGTERM)
     rjob("wait", ref, status=143)
-    assert not gpu.processes()
+    wait_until(lambda: not gpu.processes(), what="the end of all that was started there")
 
 
 @both

@@ -20,11 +20,12 @@ from world import drop_cgroups, processes_with, wait_until
 from rjob.models import JobSpec, State
 from rjob.runner.facts import Facts, JobFacts
 from rjob.runner.launch import Launch, launch_of, start_request
-from rjob.runner.protocol import Absent, Bytes, Data, Event, Line, Reply, new_marker, posix_runner, request
+from rjob.runner.posix import RUNNER
+from rjob.runner.protocol import Absent, Bytes, Data, Event, Line, Ready, Reply, new_marker, request
 from rjob.runner.states import Verdict, derive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 SHELLS = ("dash", "bash", "busybox", "ksh", "mksh", "yash")
 """Every shell that the runner has to work under, as ``sh``."""
@@ -38,7 +39,6 @@ settings.register_profile(
 )
 settings.load_profile("runner")
 
-RUNNER = posix_runner()
 PYTHON = os.path.realpath(sys.executable)
 """An interpreter that needs no wrapper script to find it."""
 
@@ -52,7 +52,7 @@ class Answer:
     Attributes:
         facts: What its lines tell.
         lines: Its lines.
-        data: Its bytes by job and name; those of followed streams by ``("", "out")`` and ``("", "err")``.
+        data: Its bytes by job and stream.
         offsets: Where those bytes begin.
         absent: Whether there was no runner to give one.
     """
@@ -69,16 +69,21 @@ class Answer:
         if isinstance(event, Line):
             self.lines.append(event.text)
             self.facts.add(event.text)
-            if event.text.startswith("bytes "):
-                self._key = (event.words[1], "out")
         elif isinstance(event, Data):
-            self._key = (self._key[0], event.name)
-            self.offsets[self._key] = event.offset
+            job, _, stream = event.name.partition("/")
+            self._key = (job, stream)
+            self.offsets.setdefault(self._key, event.offset)
             self.data.setdefault(self._key, b"")
         elif isinstance(event, Bytes):
             self.data[self._key] += event.data
         elif isinstance(event, Absent):
             self.absent = True
+
+    @property
+    def done(self) -> list[str]:
+        """Its lines that tell what was done to jobs."""
+        words = ("signalled", "ended", "apart", "stopped", "survivors", "removed", "busy", "absent")
+        return [line for line in self.lines if line.split()[:1] and line.split()[0] in words]
 
     def words(self, first: str) -> list[list[str]]:
         """The words after ``first`` of the lines that begin with it."""
@@ -101,6 +106,15 @@ class Exchange:
             self.process.stdin.flush()
         except BrokenPipeError:
             pass
+
+    def order(self, *lines: str) -> None:
+        """Say lines."""
+        self.say("".join(line + "\n" for line in lines).encode())
+
+    @property
+    def ready(self) -> int:
+        """How often the runner has said that it waits for more."""
+        return self.events.count(Ready())
 
     def hang_up(self) -> None:
         """End its standard input, as a client that goes does."""
@@ -173,10 +187,11 @@ class Host:
             "RJOB_MACHINE": MACHINE,
         }
         self.asked: list[Exchange] = []
+        self.space = ""
 
     @property
     def owner(self) -> Path:
-        return self.home / MACHINE
+        return self.home / MACHINE / "spool" / self.space if self.space else self.home / MACHINE
 
     @property
     def script(self) -> Path:
@@ -222,8 +237,8 @@ class Host:
         if not self.script.exists():
             self.install()
         marker = new_marker()
-        exchange = self.spawn(RUNNER.bootstrap(), marker, env=env)
-        exchange.say(request(marker, operation, *lines, body=body, home=str(self.home)))
+        exchange = self.spawn(RUNNER.words(), marker, env=env)
+        exchange.say(request(marker, operation, *lines, body=body, home=str(self.home), space=self.space))
         return exchange
 
     def ask(
@@ -234,9 +249,22 @@ class Host:
         exchange.hang_up()
         return exchange.finish()
 
-    def ask_talking(self, operation: str, *lines: str | bytes, seconds: float = 60.0) -> Answer:
-        """Ask for an operation that lasts as long as its client."""
-        return self.open(operation, *lines).finish(seconds=seconds)
+    def change(self, operation: str, *words: str, jobs: Sequence[str]) -> Answer:
+        """Ask for an operation that lets its client choose: it chooses all of these jobs."""
+        exchange = self.open(operation, *words, *(f"instance {job}" for job in jobs))
+        exchange.read_until(lambda: exchange.ready or exchange.reply.ended)
+        exchange.order(*jobs, "end")
+        return exchange.finish()
+
+    def collect(self, *orders: str, selectors: Sequence[str] = ()) -> Exchange:
+        """Begin to collect, with these orders."""
+        exchange = self.open("collect", *selectors)
+        exchange.order(*orders)
+        return exchange
+
+    def read(self, job: str, out: str = "0", err: str = "0") -> Answer:
+        """What there is of a job's streams from these places on."""
+        return self.collect(f"add {job} {out} {err}", "once", "end").finish()
 
     # ------------------------------------------------------------------------------------------------ jobs
 

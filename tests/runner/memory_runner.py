@@ -56,6 +56,10 @@ class MemoryJob:
             self.end("143", {"KILL": "9", "INT": "2"}.get(name, "15"))
 
 
+GONE = MemoryJob("", 0, {})
+"""In place of a job that is not there any more."""
+
+
 class MemoryRunner:
     """A machine's jobs.
 
@@ -133,19 +137,81 @@ class MemoryRunner:
         mine = [selector for selector in selectors if not selector.startswith("others ")]
         await self.tell(talk, await self.select(talk, mine))
 
-    async def do_read(self, talk: Talk, streams: str, where: str, ack: str, *selectors: str) -> None:
+    async def do_collect(self, talk: Talk, *selectors: str) -> None:
+        await self.describe(talk)
+        await self.tell(talk, await self.select(talk, list(selectors)))
+        await talk.mark("ready")
+        places: dict[str, dict[str, int]] = {}
+        while (order := await self.take_orders(talk, places)) in ("look", "once"):
+            if order == "once":
+                for uuid, at in places.items():
+                    await self.send_new(talk, self.jobs[uuid], at)
+                places = {}
+                await talk.mark("ready")
+            else:
+                await self.look_on(talk, places)
+
+    async def take_orders(self, talk: Talk, places: dict[str, dict[str, int]]) -> str:
+        """Do what the client says, up to what it does not say of a job."""
+        while True:
+            word, *rest = (await talk.reader.line()).split() or [""]
+            if word == "add":
+                job = self.jobs.get(rest[0], GONE)
+                places[rest[0]] = {
+                    name: begin_at(job.streams[name], place, cursor)
+                    for name, place, cursor in zip(("out", "err"), rest[1:], job.received, strict=True)
+                    if place != "-"
+                }
+            elif word == "drop":
+                places.pop(rest[0], None)
+            elif word == "received":
+                self.move(*rest)
+            else:
+                return word
+
+    async def look_on(self, talk: Talk, places: dict[str, dict[str, int]]) -> None:
+        """Send what is new, until the client says something."""
+        word = asyncio.create_task(talk.reader.line())
+        while not word.done():
+            for uuid in list(places):
+                if not (job := self.jobs.get(uuid)):
+                    await talk.say(f"gone {uuid}")
+                    del places[uuid]
+                    continue
+                over = job.ended.is_set()
+                await self.send_new(talk, job, places[uuid])
+                if over:
+                    await self.tell(talk, [job])
+                    await talk.say(f"ended {uuid}")
+                    del places[uuid]
+            await asyncio.sleep(0.01)
+
+    async def send_new(self, talk: Talk, job: MemoryJob, at: dict[str, int]) -> None:
+        """Send a job's streams from where they have come to; say first if one has become too short for that."""
+        for name, place in at.items():
+            data, start = job.streams[name], place
+            if start > len(data):
+                await talk.say(f"shrank {job.uuid}/{name} {start} {len(data)}")
+                cursors = dict(zip(job.streams, job.received, strict=True)) | {name: 0}
+                job.received = cursors["out"], cursors["err"]
+                start = 0
+            if start < len(data):
+                await talk.say(f"data {job.uuid}/{name} {start} {len(data) - start}")
+                await talk.command.write(data[start:])
+            at[name] = len(data)
+
+    async def choose(self, talk: Talk, selectors: tuple[str, ...]) -> list[MemoryJob]:
+        """Tell of jobs, and let the client say which of them it means."""
         await self.describe(talk)
         found = await self.select(talk, list(selectors))
+        if not found:
+            return []
         await self.tell(talk, found)
-        for job in found:
-            await talk.say(f"bytes {job.uuid}")
-            for index, (name, data) in enumerate(job.streams.items()):
-                if streams in ("both", name):
-                    await self.send(talk, job, name, begin_at(data, where, job.received[index], index))
-        if found and ack == "ack":
-            await talk.mark("ready")
-            while (line := await talk.reader.line()) not in ("end", ""):
-                self.move(*line.split())
+        await talk.mark("ready")
+        chosen = []
+        while (line := await talk.reader.line()) not in ("end", ""):
+            chosen.append(self.jobs[line])
+        return chosen
 
     async def do_received(self, talk: Talk, moves: str) -> None:
         words = moves.split()
@@ -153,8 +219,7 @@ class MemoryRunner:
             self.move(*words[start : start + 3])
 
     async def do_save(self, talk: Talk, streams: str, path: str, *selectors: str) -> None:
-        await self.describe(talk)
-        found = await self.select(talk, list(selectors))
+        found = await self.choose(talk, selectors)
         for job in found:
             ends = [len(data) if streams in ("both", name) else 0 for name, data in job.streams.items()]
             new = [data[job.received[index] : ends[index]] for index, data in enumerate(job.streams.values())]
@@ -166,68 +231,47 @@ class MemoryRunner:
         job = self.jobs[uuid]
         job.received = max(job.received[0], int(out)), max(job.received[1], int(err))
 
-    async def do_follow(self, talk: Talk, uuid: str, out: str, err: str, life: str) -> None:
-        if not (job := self.jobs.get(uuid)):
-            return
-        at = {"out": int(out), "err": int(err)}
-        for _ in range(int(life) * 100):
-            over = job.ended.is_set()
-            for name, start in at.items():
-                at[name] = await self.send(talk, job, name, start, always=False)
-            if over:
-                break
-            await asyncio.sleep(0.01)
-
-    async def send(self, talk: Talk, job: MemoryJob, name: str, start: int, *, always: bool = True) -> int:
-        """Send a stream's bytes from one on; say first if it has become too short for that.  Return where they end."""
-        data = job.streams[name]
-        if start > len(data):
-            await talk.say(f"shrank {name} {start} {len(data)}")
-            cursors = dict(zip(job.streams, job.received, strict=True)) | {name: 0}
-            job.received = cursors["out"], cursors["err"]
-            start = 0
-        if always or start < len(data):
-            await talk.say(f"data {name} {start} {len(data) - start}")
-            await talk.command.write(data[start:])
-        return len(data)
-
-    async def do_wait(self, talk: Talk, mode: str, life: str, uuids: str) -> None:
-        await self.describe(talk)
-        jobs = [self.jobs[uuid] for uuid in uuids.split() if uuid in self.jobs]
-        waiting = [asyncio.create_task(job.ended.wait()) for job in jobs]
-        when = asyncio.FIRST_COMPLETED if mode == "any" else asyncio.ALL_COMPLETED
-        if waiting:
-            await asyncio.wait(waiting, timeout=int(life) / 10, return_when=when)
-        for task in waiting:
-            task.cancel()
-        await self.tell(talk, [job for job in jobs if job.uuid in self.jobs])
-
-    async def do_signal(self, talk: Talk, name: str, uuids: str) -> None:
-        for job in (self.jobs[uuid] for uuid in uuids.split()):
+    async def do_signal(self, talk: Talk, name: str, *selectors: str) -> None:
+        chosen = await self.choose(talk, selectors)
+        for job in chosen:
             await talk.say(f"{'ended' if job.ended.is_set() else 'signalled'} {job.uuid}")
             job.signal(name)
+        await self.tell(talk, chosen)
 
-    async def do_tree(self, talk: Talk, name: str, uuids: str) -> None:
-        for job in (self.jobs[uuid] for uuid in uuids.split()):
+    async def do_tree(self, talk: Talk, name: str, *selectors: str) -> None:
+        chosen = await self.choose(talk, selectors)
+        for job in chosen:
             job.halted = name == "STOP"
             await talk.say(f"{'ended' if job.ended.is_set() else 'signalled'} {job.uuid}")
+        await self.tell(talk, chosen)
 
-    async def do_stop(self, talk: Talk, name: str, grace: str, mark: str, uuids: str) -> None:
-        for job in (self.jobs[uuid] for uuid in uuids.split()):
-            if not job.ended.is_set():
-                job.files[mark] = f"{name} {NOW}".encode()
-                job.signal(name)
+    async def do_stop(self, talk: Talk, name: str, grace: str, *selectors: str) -> None:
+        chosen = await self.choose(talk, selectors)
+        for job in chosen:
+            self.stop(job, name)
             await talk.say(f"stopped {job.uuid}")
+        await self.tell(talk, chosen)
+
+    def stop(self, job: MemoryJob, name: str) -> None:
+        if not job.ended.is_set():
+            job.files["stop"] = f"{name} {NOW}".encode()
+            job.signal(name)
 
     async def do_conclude(self, talk: Talk, word: str, uuids: str) -> None:
         for uuid in uuids.split():
             self.jobs[uuid].end(word)
 
-    async def do_remove(self, talk: Talk, uuids: str) -> None:
-        for uuid in uuids.split():
-            busy = uuid in self.jobs and not self.jobs[uuid].ended.is_set()
-            word = "busy" if busy else "removed" if self.jobs.pop(uuid, None) else "absent"
-            await talk.say(f"{word} {uuid}")
+    async def do_remove(self, talk: Talk, grace: str, *selectors: str) -> None:
+        kept = []
+        for job in await self.choose(talk, selectors):
+            if grace != "-":
+                self.stop(job, "TERM")
+            if job.ended.is_set():
+                del self.jobs[job.uuid]
+            else:
+                kept.append(job)
+            await talk.say(f"{'busy' if job in kept else 'removed'} {job.uuid}")
+        await self.tell(talk, kept)
 
     async def do_compact(self, talk: Talk) -> None:
         self.events = [event for event in self.events if event["instance"] in self.jobs]

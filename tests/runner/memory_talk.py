@@ -49,11 +49,12 @@ def plain(text: str) -> bytes:
     return re.sub(r"%(0A|25)", lambda match: "\n" if match[1] == "0A" else "%", text).encode()
 
 
-def begin_at(data: bytes, where: str, cursor: int, index: int) -> int:
-    kind, *words = where.split()
-    if kind == "cursor":
+def begin_at(data: bytes, place: str, cursor: int) -> int:
+    """Where in a stream a place is."""
+    if place == "cursor":
         return cursor
-    if kind == "tail":
-        last = data.splitlines(keepends=True)[-int(words[0]) :] if int(words[0]) else []
+    if place.startswith("tail:"):
+        count = int(place.removeprefix("tail:"))
+        last = data.splitlines(keepends=True)[-count:] if count else []
         return len(data) - sum(map(len, last))
-    return int([kind, *words][index])
+    return int(place)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fault_points import runner_with
-from runner.conftest import RUNNER, Exchange, Host
+from runner.conftest import Exchange, Host
 from world import processes_with, requires_root, wait_until
 
 from rjob.errors import OwnerError, RjobError
 from rjob.models import JobSpec, State
 from rjob.runner.launch import Launch, launch_of, start_request
+from rjob.runner.posix import RUNNER
 from rjob.runner.protocol import new_marker, request
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def launch_bytes(host: Host, launch: Launch) -> bytes:
 
 def send(host: Host, data: bytes) -> Exchange:
     """Ask with bytes of one's own; the reply may be anything."""
-    exchange = host.spawn(RUNNER.bootstrap(), data.partition(b"\n")[0].decode() or "none")
+    exchange = host.spawn(RUNNER.words(), data.partition(b"\n")[0].decode() or "none")
     exchange.say(data)
     exchange.hang_up()
     try:
@@ -228,6 +229,12 @@ def test_a_start_that_dies_at_any_step_and_is_repeated_runs_once(host: Host) -> 
     assert not (host.owner / "lock").is_symlink()
 
 
+def begin_to_remove(host: Host, *jobs: str) -> None:
+    """Ask for a removal that does not get far."""
+    asked = request(new_marker(), "remove", "-", *(f"instance {job}" for job in jobs), home=str(host.home))
+    send(host, asked + "".join(f"{job}\n" for job in (*jobs, "end")).encode())
+
+
 def test_a_remove_that_dies_at_any_step_and_is_repeated_removes(host: Host) -> None:
     host.install()
     for where, script in deaths(REMOVAL):
@@ -236,10 +243,10 @@ def test_a_remove_that_dies_at_any_step_and_is_repeated_removes(host: Host) -> N
         for job in jobs:
             host.ended(job.uuid)
             host.settled(job.uuid)
-        names = " ".join(job.uuid for job in jobs)
+        names = [job.uuid for job in jobs]
         with Sabotage(host, script):
-            send(host, request(new_marker(), "remove", names, home=str(host.home)))
-        host.ask("remove", names)
+            begin_to_remove(host, *names)
+        host.change("remove", "-", jobs=names)
         for job in jobs:
             assert not host.folder(job.uuid).exists(), where
             removed = [event for event in events(host) if event["event"] == "remove" and event["instance"] == job.uuid]
@@ -252,7 +259,7 @@ def test_a_remove_that_dies_at_any_step_and_is_repeated_removes(host: Host) -> N
     host.launch(last)
     host.ended(last.uuid)
     host.settled(last.uuid)
-    host.ask("remove", last.uuid)
+    host.change("remove", "-", jobs=[last.uuid])
     assert list((host.owner / "new").glob("*-*")) == []
 
 
@@ -262,7 +269,7 @@ def test_what_a_dead_remove_still_moves_is_journalled(host: Host) -> None:
     host.ended(job)
     host.settled(job)
     with Sabotage(host, runner_with("pending-written", "kill -KILL $$")):
-        send(host, request(new_marker(), "remove", job, home=str(host.home)))
+        begin_to_remove(host, job)
     assert host.folder(job).exists()
     host.ended(host.line("exit 0"))
     # Here the mv would end: there is nothing left for it.
@@ -588,7 +595,7 @@ def test_rebuild_of_more_jobs_than_an_argument_list_holds(host: Host) -> None:
         (folder / "exit").write_text("1 0 - 2026-01-01T00:00:00Z\n")
     # A smaller limit stands for more jobs: a quarter of the stack is what the kernel allows.
     marker = new_marker()
-    command = ["sh", "-c", 'ulimit -s 512; exec "$@"', "sh", *RUNNER.bootstrap()]
+    command = ["sh", "-c", 'ulimit -s 512; exec "$@"', "sh", *RUNNER.words()]
     exchange = host.spawn(command, marker)
     exchange.say(request(marker, "rebuild", home=str(host.home)))
     exchange.hang_up()
@@ -738,8 +745,8 @@ def test_a_symbolic_link_in_place_of_a_job(any_host: Host) -> None:
     facts = any_host.ask("facts", "id 1", "all").facts
     assert facts.broken == {job: "a symbolic link"}
     assert facts.jobs == {}
-    assert (job, "out") not in any_host.ask("read", "both", "0 0", "keep", "id 1").data
-    assert any_host.ask("remove", job).lines == [f"absent {job}"]
+    assert (job, "out") not in any_host.read(job).data
+    assert any_host.change("remove", "-", jobs=[job]).done == [f"absent {job}"]
     assert (away / "out").read_bytes() == b"x\n"
     assert any_host.ask("rebuild").lines == ["rebuilt 0"]
     any_host.ended(any_host.line("exit 0"))
@@ -789,11 +796,11 @@ def test_a_home_that_is_read_only(any_host: Host) -> None:
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", home], check=True)
         assert any_host.verdict(job).state is State.COMPLETED
-        assert any_host.ask("read", "out", "cursor", "keep", "id 1").data[job, "out"] == b"x\n"
+        assert any_host.read(job, "cursor", "-").data[job, "out"] == b"x\n"
         changes: list[Callable[[], object]] = [
             lambda: any_host.launch(counting(any_host)),
             lambda: any_host.ask("received", f"{job} 1 0"),
-            lambda: any_host.ask("remove", job),
+            lambda: any_host.change("remove", "-", jobs=[job]),
             lambda: any_host.ask("rebuild"),
         ]
         for change in changes:

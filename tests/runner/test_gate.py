@@ -17,10 +17,10 @@ from rjob.core.jobs import view
 from rjob.core.options import Query
 from rjob.errors import OwnerError, ProtocolError, UsageError
 from rjob.models import Job, Result
-from rjob.runner import facts as gate
-from rjob.runner.facts import Facts, JobFacts, instant, number, secrets_of, signal_number, text_of
+from rjob.runner.facts import Facts, JobFacts
 from rjob.runner.launch import Launch, retry_of, start_request
 from rjob.runner.protocol import Line, Reply
+from rjob.runner.values import instance_of, instant, number, secrets_of, signal_number, text_of
 
 MARKER = "0123456789abcdef" * 2
 A = "11111111-2222-3333-4444-555555555555"
@@ -144,7 +144,7 @@ def use(facts: Facts) -> None:
 
 def check(job: Job, host: str | None) -> None:
     check_values(job)
-    assert gate.instance_of(job.instance_id)
+    assert instance_of(job.instance_id)
     selector, _, at = job.ref.partition("@")
     if host is None:
         # Only a name that can be no other machine's; see test_references_of_other_machines.
@@ -155,7 +155,7 @@ def check(job: Job, host: str | None) -> None:
     for child in job.children:
         check_values(child)
         assert child.ref.partition("@") == (f"{selector}.{child.id}", "@" if at else "", at)
-        assert child.instance_id == "" or gate.instance_of(child.instance_id)
+        assert child.instance_id == "" or instance_of(child.instance_id)
 
 
 def check_values(job: Job) -> None:

@@ -22,17 +22,26 @@ if TYPE_CHECKING:
 
 
 class Liar(MemoryRunner):
-    """Answers at once that the job still runs."""
+    """Says at once that a job has ended, and that it runs."""
 
     asked = 0
 
-    async def do_wait(self, talk: Talk, mode: str, life: str, uuids: str) -> None:
+    async def look_on(self, talk: Talk, places: dict[str, dict[str, int]]) -> None:
         self.asked += 1
-        await self.describe(talk)
-        await self.tell(talk, [self.jobs[uuid] for uuid in uuids.split()])
+        await self.tell(talk, [self.jobs[uuid] for uuid in places])
+        for uuid in places:
+            await talk.say(f"ended {uuid}")
+        await talk.reader.line()
 
-    async def do_follow(self, talk: Talk, uuid: str, out: str, err: str, life: str) -> None:
+
+class Deserter(MemoryRunner):
+    """Goes at once."""
+
+    asked = 0
+
+    async def take_orders(self, talk: Talk, places: dict[str, dict[str, int]]) -> str:
         self.asked += 1
+        return "end"
 
 
 class Counting(MemoryRunner):
@@ -42,13 +51,9 @@ class Counting(MemoryRunner):
         super().__init__(forever)
         self.viewers = asyncio.Semaphore(0)
 
-    async def do_wait(self, talk: Talk, mode: str, life: str, uuids: str) -> None:
+    async def look_on(self, talk: Talk, places: dict[str, dict[str, int]]) -> None:
         self.viewers.release()
-        await super().do_wait(talk, mode, life, uuids)
-
-    async def do_follow(self, talk: Talk, uuid: str, out: str, err: str, life: str) -> None:
-        self.viewers.release()
-        await super().do_follow(talk, uuid, out, err, life)
+        await super().look_on(talk, places)
 
 
 async def forever(job: MemoryJob) -> int:
@@ -79,9 +84,10 @@ def manager_of(runner: MemoryRunner, folder: Path) -> JobManager:
     return JobManager(Config.load({"RJOB_CONFIG": str(path), "HOME": str(folder)}), plugins)
 
 
+@pytest.mark.parametrize("kind", [Liar, Deserter])
 @pytest.mark.parametrize("verb", ["wait", "any", "follow"])
-async def test_a_liar_is_not_asked_without_a_pause(tmp_path: Path, verb: str) -> None:
-    runner = Liar(forever)
+async def test_a_liar_is_not_asked_without_a_pause(tmp_path: Path, verb: str, kind: type[Liar | Deserter]) -> None:
+    runner = kind(forever)
     async with manager_of(runner, tmp_path) as manager:
         (job,) = (await manager.start(JobSpec(argv=("x",)), hosts=["memory"])).jobs
         looking = manager.receive([job.ref], Sink(), follow=True) if verb == "follow" else None

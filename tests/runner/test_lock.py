@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fault_points import runner_with
-from runner.conftest import RUNNER, Exchange, Host
+from runner.conftest import Exchange, Host
 from runner.test_crashes import DEAD, Sabotage, begin_of, boot, quiet
 from world import requires_root, wait_until
 
 from rjob.errors import OwnerError
+from rjob.runner.posix import RUNNER
 from rjob.runner.protocol import new_marker, request
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def test_two_containers_break_one_lock(host: Host) -> None:
 
 def _contained(host: Host) -> Exchange:
     marker = new_marker()
-    exchange = host.spawn(namespaced(RUNNER.bootstrap()), marker)
+    exchange = host.spawn(namespaced(RUNNER.words()), marker)
     exchange.say(request(marker, "received", f"{uuids.uuid4()} 1 0", home=str(host.home)))
     return exchange
 

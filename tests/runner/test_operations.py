@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from runner.conftest import PYTHON, SYSTEM_PATH, Host
+from runner.conftest import MACHINE, PYTHON, SYSTEM_PATH, Host
 from world import alive, processes_with, wait_until
 
 from rjob.models import JobSpec, State
 from rjob.runner.launch import launch_of
 from rjob.runner.operations import OPERATIONS
-from rjob.runner.protocol import Ready
 from rjob.runner.states import derive
 
 if TYPE_CHECKING:
@@ -50,8 +49,8 @@ def neighbour(any_host: Host) -> Iterator[str]:
 
 
 def stop(host: Host, *jobs: str, signal_name: str = "TERM", grace: float = 1.0) -> list[list[str]]:
-    answer = host.ask("stop", signal_name, str(round(grace * 10)), "stop", " ".join(jobs))
-    return [line.split() for line in answer.lines]
+    answer = host.change("stop", signal_name, str(round(grace * 10)), jobs=jobs)
+    return [line.split() for line in answer.done]
 
 
 def wait_for_line(host: Host, job: str, line: bytes = b"ready\n") -> None:
@@ -158,10 +157,10 @@ def test_what_is_new_goes_into_a_file_there(any_host: Host) -> None:
     job = any_host.line("echo out; echo err >&2")
     any_host.ended(job)
     path = any_host.root / "a file"
-    any_host.ask("save", "out", str(path), f"instance {job}")
+    any_host.change("save", "out", str(path), jobs=[job])
     assert path.read_bytes() == b"out\n"
     assert any_host.job(job).received == (4, 0)
-    any_host.ask("save", "both", str(path), f"instance {job}")
+    any_host.change("save", "both", str(path), jobs=[job])
     assert path.read_bytes() == b"out\nerr\n"
     assert any_host.job(job).received == (4, 4)
 
@@ -170,25 +169,30 @@ def test_reading_from_anywhere(any_host: Host) -> None:
     job = any_host.line("printf 'one\\ntwo\\nthree\\nfour'; printf err >&2")
     any_host.ended(job)
 
-    def read(streams: str, where: str) -> tuple[int | None, bytes | None, int | None, bytes | None]:
-        answer = any_host.ask("read", streams, where, "keep", f"instance {job}")
-        out, err = (job, "out"), (job, "err")
-        return answer.offsets.get(out), answer.data.get(out), answer.offsets.get(err), answer.data.get(err)
+    def read(out: str, err: str) -> tuple[int | None, bytes | None, int | None, bytes | None]:
+        answer = any_host.read(job, out, err)
+        keys = (job, "out"), (job, "err")
+        return (
+            answer.offsets.get(keys[0]),
+            answer.data.get(keys[0]),
+            answer.offsets.get(keys[1]),
+            answer.data.get(keys[1]),
+        )
 
-    whole = b"one\ntwo\nthree\nfour"
-    assert read("both", "0 0") == (0, whole, 0, b"err")
-    assert read("both", "4 1") == (4, whole[4:], 1, b"rr")
+    whole, nothing = b"one\ntwo\nthree\nfour", (None, None)
+    assert read("0", "0") == (0, whole, 0, b"err")
+    assert read("4", "1") == (4, whole[4:], 1, b"rr")
     # Who is beyond the end has read what is no more.
-    assert read("both", "1000 3") == (0, whole, 3, b"")
-    assert read("out", "tail 2") == (8, b"three\nfour", None, None)
-    assert read("err", "tail 5") == (None, None, 0, b"err")
-    assert read("both", "tail 0") == (18, b"", 3, b"")
-    assert read("both", "cursor") == (0, whole, 0, b"err")
+    assert read("1000", "3") == (0, whole, *nothing)
+    assert read("tail:2", "-") == (8, b"three\nfour", *nothing)
+    assert read("-", "tail:5") == (*nothing, 0, b"err")
+    assert read("tail:0", "tail:0") == (*nothing, *nothing)
+    assert read("cursor", "cursor") == (0, whole, 0, b"err")
     assert any_host.ask("received", f"{job} 4 0").lines == []
-    assert read("both", "cursor") == (4, whole[4:], 0, b"err")
+    assert read("cursor", "cursor") == (4, whole[4:], 0, b"err")
     # A cursor only goes forward.
     any_host.ask("received", f"{job} 2 3")
-    assert read("both", "cursor") == (4, whole[4:], 3, b"")
+    assert read("cursor", "cursor") == (4, whole[4:], *nothing)
     assert any_host.job(job).received == (4, 3)
     assert [(event["out"], event["err"]) for event in events(any_host) if event["event"] == "received"] == [
         (4, 0),
@@ -201,7 +205,7 @@ def test_bytes_are_read_as_they_are(any_host: Host) -> None:
     job = any_host.start("cat", stdin=data)
     any_host.ended(job)
     for start in (0, 1, 255, len(data) - 1):
-        answer = any_host.ask("read", "out", f"{start} 0", "keep", "id 1")
+        answer = any_host.read(job, str(start), "-")
         assert answer.data[job, "out"] == data[start:]
 
 
@@ -209,95 +213,113 @@ def test_several_jobs_are_read_at_once(any_host: Host) -> None:
     jobs = [any_host.line(f"echo {number}; echo e{number} >&2") for number in range(3)]
     for job in jobs:
         any_host.ended(job)
-    answer = any_host.ask("read", "both", "cursor", "keep", "id 3", "id 1", "id 9")
+    orders = [f"add {jobs[2]} cursor cursor", f"add {jobs[0]} cursor -", "once", "end"]
+    answer = any_host.collect(*orders, selectors=["id 3", "id 1", "id 9"]).finish()
     assert answer.facts.selected == [[jobs[2]], [jobs[0]], []]
-    assert [answer.data[jobs[2], "out"], answer.data[jobs[0], "err"]] == [b"2\n", b"e0\n"]
+    assert answer.data == {(jobs[2], "out"): b"2\n", (jobs[2], "err"): b"e2\n", (jobs[0], "out"): b"0\n"}
 
 
-@pytest.mark.parametrize("confirm", [True, False])
-def test_cursors_move_by_what_the_client_says_it_delivered(any_host: Host, confirm: bool) -> None:
+@pytest.mark.parametrize("end", [["end"], []])
+def test_cursors_move_by_what_the_client_says_it_delivered(any_host: Host, end: list[str]) -> None:
     job = any_host.line("echo 12345")
     any_host.ended(job)
-    exchange = any_host.open("read", "both", "cursor", "ack", f"instance {job}")
-    assert exchange.read_until(lambda: Ready() in exchange.events)
-    exchange.say(f"{job} 3 0\n".encode() + (b"end\n" if confirm else b""))
-    if not confirm:
-        exchange.hang_up()
+    exchange = any_host.collect(f"add {job} cursor cursor", "once", selectors=["id 1"])
+    assert exchange.read_until(lambda: exchange.ready == 2)
+    exchange.order(f"received {job} 3 0", *end)
+    exchange.hang_up()
     exchange.finish()
-    assert any_host.job(job).received == ((3, 0) if confirm else (0, 0))
+    assert any_host.job(job).received == (3, 0)
 
 
-def test_following_a_job_to_its_end(any_host: Host) -> None:
-    go = any_host.root / "go"
-    job = any_host.line(f"echo a; echo b >&2; until [ -e {go} ]; do sleep 0.05; done; echo c")
-    wait_for_line(any_host, job, b"a\n")
-    exchange = any_host.open("follow", job, "1", "0", "600")
+# ------------------------------------------------------------------------------------------------ collect
+
+
+def gated(host: Host, name: str, line: str) -> tuple[str, Path]:
+    """A job that does something when a file appears."""
+    go = host.root / name
+    return host.line(f"until [ -e {go} ]; do sleep 0.05; done; {line}"), go
+
+
+def test_collecting_a_job_to_its_end(any_host: Host) -> None:
+    job, go = gated(any_host, "go", "echo c; exit 4")
+    first = any_host.line(f"echo a; echo b >&2; {FOREVER}")
+    wait_for_line(any_host, first, b"a\n")
+    exchange = any_host.collect(f"add {first} 1 0", f"add {job} 0 0", "look")
     answer = exchange.answer
-    assert exchange.read_until(lambda: answer.data.get(("", "out")) == b"\n" and answer.data.get(("", "err")) == b"b\n")
+    assert exchange.read_until(lambda: list(answer.data.values()) == [b"\n", b"b\n"])
+    assert answer.data == {(first, "out"): b"\n", (first, "err"): b"b\n"}
     go.touch()
+    assert exchange.read_until(lambda: answer.words("ended") == [[job]], seconds=10)
+    assert answer.data[job, "out"] == b"c\n"
+    assert derive(answer.facts.jobs[job]).exit_code == 4
+    exchange.order("pause", f"received {job} 2 0", "end")
     exchange.finish()
-    assert (answer.data["", "out"], answer.data["", "err"]) == (b"\nc\n", b"b\n")
+    assert any_host.job(job).received == (2, 0)
 
 
-def test_a_follower_s_life_is_bounded(any_host: Host) -> None:
+def test_jobs_are_added_and_dropped_while_it_collects(any_host: Host) -> None:
+    jobs = [gated(any_host, f"go{number}", f"echo {number}") for number in range(3)]
+    exchange = any_host.collect(f"add {jobs[0][0]} 0 0", f"add {jobs[1][0]} 0 0", "look")
+    exchange.order("pause", f"drop {jobs[0][0]}", f"add {jobs[2][0]} 0 0", "look")
+    for _, go in jobs[1:]:
+        go.touch()
+    assert exchange.read_until(lambda: len(exchange.answer.words("ended")) == 2, seconds=10)
+    jobs[0][1].touch()
+    any_host.ended(jobs[0][0])
+    assert exchange.answer.data == {
+        (job, "out"): f"{number}\n".encode() for number, (job, _) in enumerate(jobs) if number
+    }
+    exchange.order("pause", f"add {jobs[0][0]} 0 0", "look")
+    assert exchange.read_until(lambda: [jobs[0][0]] in exchange.answer.words("ended"), seconds=10)
+    assert exchange.answer.data[jobs[0][0], "out"] == b"0\n"
+
+
+def test_ends_are_told_without_bytes(any_host: Host) -> None:
+    job, go = gated(any_host, "go", "echo x; exit 3")
+    done = any_host.line("exit 0")
+    any_host.ended(done)
+    exchange = any_host.collect(f"add {job} - -", f"add {done} - -", "look")
+    # Ended ones are told at once.
+    assert exchange.read_until(lambda: exchange.answer.words("ended") == [[done]], seconds=10)
+    go.touch()
+    assert exchange.read_until(lambda: exchange.answer.words("ended") == [[done], [job]], seconds=10)
+    assert derive(exchange.answer.facts.jobs[job]).exit_code == 3
+    assert exchange.answer.data == {}
+
+
+def test_a_job_that_goes_is_told(any_host: Host) -> None:
     job = any_host.line(FOREVER)
-    began = time.monotonic()
-    any_host.ask_talking("follow", job, "0", "0", "1")
-    assert 0.8 < time.monotonic() - began < 10
+    exchange = any_host.collect(f"add {job} 0 0", f"add {uuids.uuid4()} 0 0", "look")
+    assert exchange.read_until(
+        lambda: exchange.answer.words("gone") == [[]] or exchange.answer.words("gone"), seconds=10
+    )
+    any_host.change("remove", "10", jobs=[job])
+    assert exchange.read_until(
+        lambda: [job] in exchange.answer.words("gone") + exchange.answer.words("ended"), seconds=10
+    )
 
 
-@pytest.mark.parametrize("operation", ["follow", "wait"])
-def test_nothing_stays_of_a_viewer_whose_client_went(any_host: Host, operation: str) -> None:
+def test_collecting_ends_when_everything_of_a_job_was_killed(any_host: Host) -> None:
+    job = any_host.line(FOREVER)
+    exchange = any_host.collect(f"add {job} - -", "look")
+    for pid in (any_host.supervisor(job), any_host.pid(job)):
+        os.kill(pid, signal.SIGKILL)
+    assert exchange.read_until(lambda: exchange.answer.words("ended"), seconds=20)
+    assert derive(exchange.answer.facts.jobs[job]).conclude == "lost-killed"
+
+
+def test_nothing_stays_of_a_viewer_whose_client_went(any_host: Host) -> None:
     job = any_host.line(f"echo x; {FOREVER}")
     wait_for_line(any_host, job, b"x\n")
     before = set(processes_with(f"RJOB_HOME={any_host.home}"))
-    lines = (job, "0", "0", "600") if operation == "follow" else ("all", "6000", job)
-    exchange = any_host.open(operation, *lines)
+    exchange = any_host.collect(f"add {job} 0 0", "look")
+    exchange.read_until(lambda: exchange.answer.data.get((job, "out")))
     wait_until(lambda: len(set(processes_with(f"RJOB_HOME={any_host.home}")) - before) >= 2, what="the viewer")
-    if operation == "follow":
-        exchange.read_until(lambda: exchange.answer.data.get(("", "out")))
     exchange.hang_up()
     wait_until(
         lambda: not set(processes_with(f"RJOB_HOME={any_host.home}")) - before, seconds=5, what="the viewer's end"
     )
     assert alive(any_host.pid(job))
-
-
-# ------------------------------------------------------------------------------------------------ wait
-
-
-def test_waiting_for_any_and_for_all(any_host: Host) -> None:
-    go = [any_host.root / "go0", any_host.root / "go1"]
-    jobs = [any_host.line(f"until [ -e {path} ]; do sleep 0.05; done; exit 4") for path in go]
-    exchange = any_host.open("wait", "any", "300", " ".join(jobs))
-    both = any_host.open("wait", "all", "300", " ".join(jobs))
-    go[1].touch()
-    answer = exchange.finish()
-    states = [derive(answer.facts.jobs[job]) for job in jobs]
-    assert [state.state for state in states] == [State.RUNNING, State.FAILED]
-    assert states[1].exit_code == 4
-    assert not both.reply.ended
-    go[0].touch()
-    answer = both.finish()
-    assert [derive(answer.facts.jobs[job]).exit_code for job in jobs] == [4, 4]
-    # Ended ones are told at once.
-    assert any_host.ask_talking("wait", "all", "300", " ".join(jobs), seconds=5).facts.jobs.keys() == set(jobs)
-
-
-def test_waiting_ends_in_time(any_host: Host) -> None:
-    job = any_host.line(FOREVER)
-    answer = any_host.ask_talking("wait", "all", "3", job)
-    assert derive(answer.facts.jobs[job]).state is State.RUNNING
-    answer = any_host.ask_talking("wait", "any", "0", job)
-    assert derive(answer.facts.jobs[job]).state is State.RUNNING
-
-
-def test_waiting_ends_when_everything_of_a_job_was_killed(any_host: Host) -> None:
-    job = any_host.line(FOREVER)
-    for pid in (any_host.supervisor(job), any_host.pid(job)):
-        os.kill(pid, signal.SIGKILL)
-    answer = any_host.ask_talking("wait", "all", "300", job, seconds=20)
-    assert derive(answer.facts.jobs[job]).conclude == "lost-killed"
 
 
 # ------------------------------------------------------------------------------------------------ signals
@@ -306,32 +328,32 @@ def test_waiting_ends_when_everything_of_a_job_was_killed(any_host: Host) -> Non
 def test_a_signal_goes_to_the_main_process_alone(any_host: Host, neighbour: str) -> None:
     job = any_host.line("trap 'echo got' USR1; sleep 600 & echo ready; while :; do sleep 0.05; done")
     wait_for_line(any_host, job)
-    assert any_host.ask("signal", "USR1", job).lines == [f"signalled {job}"]
+    assert any_host.change("signal", "USR1", jobs=[job]).done == [f"signalled {job}"]
     wait_for_line(any_host, job, b"got\n")
     assert any_host.running(job)
-    assert any_host.ask("signal", "KILL", job).lines == [f"signalled {job}"]
+    assert any_host.change("signal", "KILL", jobs=[job]).done == [f"signalled {job}"]
     verdict = any_host.ended(job)
     assert (verdict.state, verdict.signal, verdict.exit_code) == (State.FAILED, 9, None)
-    assert any_host.ask("signal", "TERM", job).lines == [f"ended {job}"]
+    assert any_host.change("signal", "TERM", jobs=[job]).done == [f"ended {job}"]
 
 
 def test_suspend_and_resume_the_whole_tree(any_host: Host, neighbour: str) -> None:
     job = any_host.line("(while :; do echo x; sleep 0.02; done) & wait")
     wait_for_line(any_host, job, b"x\n")
-    assert any_host.ask("tree", "STOP", job).lines == [f"signalled {job}"]
+    assert any_host.change("tree", "STOP", jobs=[job]).done == [f"signalled {job}"]
     assert any_host.verdict(job).state is State.SUSPENDED
     tree = processes_with(f"RJOB_INSTANCE={job}")
     assert len(tree) >= 2
     assert {state_of(pid) for pid in tree} == {"T"}
     size = len(any_host.out(job))
-    assert any_host.ask("tree", "CONT", job).lines == [f"signalled {job}"]
+    assert any_host.change("tree", "CONT", jobs=[job]).done == [f"signalled {job}"]
     wait_until(lambda: len(any_host.out(job)) > size, what="more output")
     assert any_host.running(job)
-    any_host.ask("tree", "STOP", job)
+    any_host.change("tree", "STOP", jobs=[job])
     assert stop(any_host, job) == [["stopped", job]]
     verdict = any_host.verdict(job)
     assert (verdict.state, verdict.signal) == (State.STOPPED, 15)
-    assert any_host.ask("tree", "CONT", job).lines == [f"ended {job}"]
+    assert any_host.change("tree", "CONT", jobs=[job]).done == [f"ended {job}"]
 
 
 def test_stop_ends_everything_of_a_job(any_host: Host, neighbour: str) -> None:
@@ -478,7 +500,7 @@ def test_a_lost_job_is_recorded_once_and_stays_lost(any_host: Host) -> None:
     verdict = any_host.verdict(job)
     assert (verdict.state, verdict.conclude) == (State.LOST, None)
     assert [event.get("status") for event in events(any_host) if event["event"] == "end"] == ["lost-killed"]
-    assert any_host.ask("remove", job).lines == [f"removed {job}"]
+    assert any_host.change("remove", "-", jobs=[job]).done == [f"removed {job}"]
 
 
 def test_a_job_of_another_boot_is_lost(any_host: Host) -> None:
@@ -497,6 +519,42 @@ def test_a_job_of_another_boot_is_lost(any_host: Host) -> None:
     assert any_host.verdict(job).state is State.STOPPED
 
 
+def test_a_job_that_runs_on_another_machine_is_not_lost(any_host: Host) -> None:
+    job = any_host.line("exit 0")
+    any_host.ended(job)
+    any_host.settled(job)
+    folder = any_host.folder(job)
+    words = (folder / "identity").read_text().split()
+    assert words[7:] == [MACHINE, "process", "-"]
+    (folder / "exit").unlink()
+    # Another node of a cluster wrote it, which has a boot of its own.
+    words[2], words[7] = "11111111-1111-1111-1111-111111111111", "node-7"
+    (folder / "identity").write_text(" ".join(words) + "\n")
+    verdict = any_host.verdict(job)
+    assert (verdict.state, verdict.conclude) == (State.DISCONNECTED, None)
+    assert "on another machine" in (verdict.reason or "")
+    any_host.ask("conclude", "lost-reboot", job)
+    assert stop(any_host, job) == [["apart", job]]
+    assert any_host.verdict(job).state is State.DISCONNECTED
+
+
+def test_spaces_know_nothing_of_each_other(any_host: Host) -> None:
+    here = any_host.line("echo here")
+    any_host.space = "s1"
+    there = any_host.line("echo there")
+    assert any_host.ended(there).state is State.COMPLETED
+    any_host.settled(there)
+    assert any_host.ask("facts", "all", "others all").facts.jobs.keys() == {there}
+    assert any_host.ask("facts", "id 1").facts.selected == [[there]]
+    assert any_host.read(there).data == {(there, "out"): b"there\n"}
+    assert any_host.change("remove", "-", jobs=[there]).done == [f"removed {there}"]
+    assert any_host.line("exit 0") != there
+    assert any_host.ask("rebuild").lines == ["rebuilt 1"]
+    any_host.space = ""
+    assert any_host.ask("facts", "all", "others all").facts.jobs.keys() == {here}
+    assert any_host.ask("facts").facts.total == 1
+
+
 def test_numbers_of_processes_that_are_others_by_now_are_never_signalled(any_host: Host) -> None:
     stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
@@ -508,8 +566,8 @@ def test_numbers_of_processes_that_are_others_by_now_are_never_signalled(any_hos
         words = (folder / "identity").read_text().split()
         (folder / "identity").write_text(" ".join([str(stranger.pid), "1", *words[2:]]) + "\n")
         (folder / "main").write_text(f"{stranger.pid} 1\n")
-        assert any_host.ask("signal", "KILL", job).lines == [f"ended {job}"]
-        assert any_host.ask("tree", "STOP", job).lines == [f"ended {job}"]
+        assert any_host.change("signal", "KILL", jobs=[job]).done == [f"ended {job}"]
+        assert any_host.change("tree", "STOP", jobs=[job]).done == [f"ended {job}"]
         assert stop(any_host, job) == [["stopped", job]]
         assert stranger.poll() is None
     finally:
@@ -524,9 +582,8 @@ def test_remove(any_host: Host) -> None:
     done, busy = any_host.line("echo x"), any_host.line(FOREVER)
     any_host.ended(done)
     any_host.settled(done)
-    nothing = str(uuids.uuid4())
-    answer = any_host.ask("remove", f"{done} {busy} {nothing}")
-    assert sorted(answer.lines) == sorted([f"busy {busy}", f"absent {nothing}", f"removed {done}"])
+    answer = any_host.change("remove", "-", jobs=[done, busy])
+    assert sorted(answer.done) == sorted([f"busy {busy}", f"removed {done}"])
     assert not any_host.folder(done).exists()
     assert any_host.running(busy)
     assert any_host.ask("facts", "id 1", "all").facts.selected == [[], [busy]]
@@ -537,6 +594,7 @@ def test_remove(any_host: Host) -> None:
     any_host.settled(last)
     wait_until(lambda: not (any_host.owner / "lock").is_symlink())
     assert sorted(path.name for path in any_host.owner.iterdir()) == [
+        "bell",
         "host",
         "ids",
         "jobs",
@@ -559,7 +617,7 @@ def test_compaction_loses_nothing_of_what_is_there(any_host: Host) -> None:
     strange = '{"v":2,"event":"dance","id":1,"x":"ü"}'
     with registry.open("a") as file:
         file.write(strange + "\n" + "not json\n" + '{"v":1,"event":"star')
-    any_host.ask("remove", gone)
+    any_host.change("remove", "-", jobs=[gone])
     # What was torn lost nothing but itself.
     assert json.loads(registry.read_text().splitlines()[-1])["event"] == "remove"
     before = registry.read_text().splitlines()
@@ -581,7 +639,7 @@ def test_the_registry_is_rebuilt_from_the_folders(any_host: Host) -> None:
         any_host.settled(job)
     live = any_host.line(FOREVER)
     any_host.ask("received", f"{jobs[1]} 2 0")
-    any_host.ask("remove", jobs[2])
+    any_host.change("remove", "-", jobs=[jobs[2]])
     registry = any_host.owner / "registry.jsonl"
 
     def parsed(path: Path) -> list[str]:
@@ -664,7 +722,7 @@ def test_every_rung_starts_receives_and_stops(rung_host: Host) -> None:
     wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={neighbour}")) == 3)
     job = rung_host.line("trap '' TERM; sleep 600 & echo ready; echo oops >&2; while :; do sleep 600; done")
     wait_for_line(rung_host, job)
-    answer = rung_host.ask("read", "both", "cursor", "keep", f"instance {job}")
+    answer = rung_host.read(job, "cursor", "cursor")
     assert (answer.data[job, "out"], answer.data[job, "err"]) == (b"ready\n", b"oops\n")
     assert (os.getsid(rung_host.pid(job)) == rung_host.pid(job)) is (rung != "none")
     assert stop(rung_host, job, grace=0.5) == [["stopped", job]]
@@ -706,5 +764,5 @@ def test_a_supervisor_is_small(host: Host) -> None:
 def test_this_file_asks_for_every_operation() -> None:
     with open(__file__) as file:
         text = file.read()
-    helpers = {"start", "facts"}
+    helpers = {"start", "facts", "collect"}
     assert [operation for operation in OPERATIONS.keys() - helpers if f'"{operation}"' not in text] == []

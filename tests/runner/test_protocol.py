@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from runner.conftest import RUNNER, SYSTEM_PATH
+from runner.conftest import SYSTEM_PATH
 
 from rjob.errors import OwnerError, ProtocolError
 from rjob.runner.operations import OPERATIONS
+from rjob.runner.posix import RUNNER
 from rjob.runner.protocol import (
     Absent,
     Bytes,
@@ -237,7 +238,7 @@ def test_escaped_values_stand_on_one_line_and_come_back(text: str) -> None:
     assert os.fsdecode(data.replace(b"%0A", b"\n").replace(b"%25", b"%")) == text
 
 
-@pytest.mark.parametrize("words", [RUNNER.bootstrap(), RUNNER.installer()], ids=["bootstrap", "installer"])
+@pytest.mark.parametrize("words", [RUNNER.words(), RUNNER.installer()], ids=["bootstrap", "installer"])
 def test_the_commands_are_safe_in_single_quotes_of_any_shell(words: list[str]) -> None:
     assert not set("".join(words)) & set("'!\\\n")
     assert all(word.isascii() for word in words)
@@ -267,8 +268,8 @@ def test_the_commands_survive_a_login_shell(login: str, tmp_path: Path) -> None:
 
     marker = new_marker()
     facts = request(marker, "facts", "id 1", home=home)
-    assert ask(RUNNER.bootstrap(), facts, marker) == [Absent()]
+    assert ask(RUNNER.words(), facts, marker) == [Absent()]
     assert ask(RUNNER.installer(), RUNNER.install_request(marker, home), marker) == [End()]
-    told = ask(RUNNER.bootstrap(), facts, marker)
+    told = ask(RUNNER.words(), facts, marker)
     assert Line("total 0") in told
     assert told[-1] == End()

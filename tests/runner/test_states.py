@@ -7,17 +7,25 @@ import json
 import pytest
 
 from rjob.models import State
-from rjob.runner.facts import JobFacts, instant
+from rjob.runner.facts import JobFacts
 from rjob.runner.states import LOST, Verdict, derive, signal_name, signal_number
+from rjob.runner.values import instant
 
 UUID = "11111111-2222-3333-4444-555555555555"
 AT = "2026-01-01T00:00:00Z"
 
 
-def facts(alive: str | None = None, *, foreign: bool = False, argv: list[str] | None = None, **files: str) -> JobFacts:
+def facts(
+    alive: str | None = None,
+    *,
+    foreign: bool = False,
+    argv: list[str] | None = None,
+    platform: str = "posix",
+    **files: str,
+) -> JobFacts:
     job = JobFacts(UUID, "m", foreign=foreign)
     job.alive = None if alive is None else alive.split()
-    job.add("start", json.dumps({"id": 1, "argv": argv or ["make"]}))
+    job.add("start", json.dumps({"id": 1, "argv": argv or ["make"], "platform": platform}))
     for name, text in files.items():
         for line in text.split("\n"):
             job.add(name, line)
@@ -57,6 +65,7 @@ TABLE: list[tuple[str, JobFacts, Verdict]] = [
     ("another machine's, ended", JobFacts(UUID, "m", foreign=True), Verdict(State.COMPLETED, None, 0)),
     ("completed", ended("0"), Verdict(State.COMPLETED, None, 0)),
     ("failed", ended("3"), Verdict(State.FAILED, "exit status 3", 3)),
+    ("failed with a sign", ended("-1073741510"), Verdict(State.FAILED, "exit status -1073741510", -1073741510)),
     ("failed with 255", ended("255"), Verdict(State.FAILED, "exit status 255", 255)),
     (
         "its own reason",
@@ -66,6 +75,11 @@ TABLE: list[tuple[str, JobFacts, Verdict]] = [
     ("not found", ended("127"), Verdict(State.FAILED, "the command was not found (exit status 127)", 127)),
     ("not executable", ended("126"), Verdict(State.FAILED, "the command cannot be executed (exit status 126)", 126)),
     ("143 of its own", ended("143"), Verdict(State.FAILED, "exit status 143 (128 + SIGTERM, perhaps)", 143)),
+    (
+        "143 where there are no signals",
+        ended("143", platform="windows"),
+        Verdict(State.FAILED, "exit status 143", 143),
+    ),
     ("a signal that was seen", ended("143", "15"), Verdict(State.FAILED, "ended by SIGTERM", None, 15)),
     (
         "a signal that we sent",
@@ -128,7 +142,7 @@ def test_the_state_of(job: JobFacts, verdict: Verdict) -> None:
         "1 0 -",
         "2 0 - " + AT,
         "1 x - " + AT,
-        "1 -1 - " + AT,
+        "1 --1 - " + AT,
         "1 ² - " + AT,
         "garbage " * 9,
         "1 0x0 - " + AT,

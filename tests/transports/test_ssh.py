@@ -20,6 +20,7 @@ import asyncssh
 import pytest
 from world import wait_until
 
+from rjob.caller import Caller
 from rjob.core.owner import Owner
 from rjob.errors import (
     AuthenticationFailed,
@@ -283,8 +284,8 @@ async def test_a_refused_port() -> None:
 async def test_a_host_that_comes_up_while_it_is_retried(tmp_path: Path) -> None:
     server = Sshd(folder=tmp_path / "sshd").start()
     server.stop()
-    owner = Owner("gpu", host(server), {"retries": 20}, "")
-    connecting = asyncio.create_task(owner.connect())
+    owner = Owner("gpu", host(server), {"retries": 20}, Caller.here())
+    connecting = asyncio.create_task(owner.channel.connect())
     await asyncio.sleep(0)
     with server:
         await connecting
@@ -319,7 +320,7 @@ async def test_a_server_that_hangs_up_is_asked_again() -> None:
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         target = Target.parse(f"ssh://127.0.0.1:{server.sockets[0].getsockname()[1]}", name="gpu")
         with pytest.raises(ConnectFailed, match="hung up during the handshake") as raised:
-            await Owner("gpu", SSHTransport(target, {}), {"retries": 2}, "").connect()
+            await Owner("gpu", SSHTransport(target, {}), {"retries": 2}, Caller.here()).channel.connect()
     assert raised.value.transient
     assert calls == 3
 

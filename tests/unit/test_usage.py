@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rjob.caller import Caller
 from rjob.config import Config
 from rjob.core.manager import JobManager
 from rjob.core.usage import secret_values
@@ -63,7 +64,7 @@ async def test_hosts_that_are_no_list(manager: JobManager, verb: str, bad: objec
     with pytest.raises(UsageError, match="hosts is not a list of strings"):
         await (CALLS[verb](manager, ["17"], bad) if verb in CALLS else LISTS[verb](manager, bad))
     with pytest.raises(UsageError):
-        manager.local_only(["17"], bad)  # type: ignore[arg-type]
+        manager.needs_loop(["17"], bad)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -86,13 +87,13 @@ async def test_specifications_that_cannot_be(manager: JobManager, spec: dict[str
         await manager.start(JobSpec(**spec), hosts=["no-such-host.invalid"])
 
 
-def test_values_of_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOKEN", "value")
-    assert secret_values(["TOKEN"]) == {"TOKEN": "value"}
-    assert secret_values({"OTHER": "v"}) == {"OTHER": "v"}
-    assert secret_values(()) == {}
+def test_values_of_secrets() -> None:
+    caller = Caller({"TOKEN": "value"}, "/")
+    assert secret_values(["TOKEN"], caller) == {"TOKEN": "value"}
+    assert secret_values({"OTHER": "v"}, caller) == {"OTHER": "v"}
+    assert secret_values((), caller) == {}
     with pytest.raises(UsageError, match="NOSUCH is not set"):
-        secret_values(["NOSUCH"])
+        secret_values(["NOSUCH"], caller)
     for bad in ("TOKEN", b"TOKEN", [1]):
         with pytest.raises(UsageError, match="secrets is not a list"):
-            secret_values(bad)  # type: ignore[arg-type]
+            secret_values(bad, caller)  # type: ignore[arg-type]

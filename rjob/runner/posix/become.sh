@@ -1,7 +1,7 @@
 # The life of a job, seen from its own process: claim the run, become the command; end it when its time is up.
 
 # Claim the run of job rj_job for supervisor $1 (detach method $2, begin $3, token $4): whoever creates the file does.
-# Fails if another has it, or if the disk is full.
+# Fails if another has it, or if the disk is full.  Behind all that stand the machine, what launched it and its handle there.
 rj_claim() {
 	rj_proc "$1" || return 1
 	rj_read_boot
@@ -9,7 +9,8 @@ rj_claim() {
 	{ true >"$rj_job/identity"; } 2>/dev/null || return 1
 	set +C
 	#@ claimed
-	{ printf '%s\n' "$1 ${rj_start:--} $rj_boot $2 $3 $4 $rj_namespace" >"$rj_job/identity"; } 2>/dev/null && return
+	rj_read_machine_id
+	{ printf '%s\n' "$1 ${rj_start:--} $rj_boot $2 $3 $4 $rj_namespace ${rj_machine:--} process -" >"$rj_job/identity"; } 2>/dev/null && return
 	rm -f "$rj_job/identity"
 	return 1
 }

@@ -86,11 +86,11 @@ rj_drop_cgroup() {
 	[ -z "$rj_folder" ] || rmdir "$rj_folder"/*/*/ "$rj_folder"/*/ "$rj_folder" 2>/dev/null || :
 }
 
-# identity and main of job $1: rj_pid rj_begin rj_booted rj_place (its pid namespace), rj_main rj_main_begin; empty where not
-# written yet.
+# identity and main of job $1: rj_pid rj_begin rj_booted rj_place (its pid namespace) rj_site (its machine), rj_main
+# rj_main_begin; empty where not written yet.
 rj_read_identity() {
-	rj_pid='' rj_begin='' rj_booted='' rj_place='' rj_main='' rj_main_begin=''
-	{ IFS=' ' read -r rj_pid rj_begin rj_booted rj_1 rj_2 rj_3 rj_place rj_word <"$rj_owner/jobs/$1/identity"; } 2>/dev/null || :
+	rj_pid='' rj_begin='' rj_booted='' rj_place='' rj_site='' rj_main='' rj_main_begin=''
+	{ IFS=' ' read -r rj_pid rj_begin rj_booted rj_1 rj_2 rj_3 rj_place rj_site rj_word <"$rj_owner/jobs/$1/identity"; } 2>/dev/null || :
 	{ IFS=' ' read -r rj_main rj_main_begin <"$rj_owner/jobs/$1/main"; } 2>/dev/null || :
 	case $rj_pid$rj_main in
 	*[!0-9]*) rj_pid=0 rj_begin=- rj_booted=broken rj_main='' ;;
@@ -107,7 +107,7 @@ rj_liveness() {
 		[ "$rj_pid" ] || rj_booted=none
 	fi
 	[ "$rj_pid$rj_booted" ] || { printf 'alive %s none - -\n' "$1"; return; }
-	if rj_is_apart "$rj_booted" "$rj_place"; then
+	if rj_is_apart "$rj_booted" "$rj_place" "$rj_site"; then
 		printf 'alive %s ? ? - apart\n' "$1"
 		return
 	fi
@@ -138,7 +138,7 @@ rj_find_survivors() {
 	[ -s "$rj_owner/jobs/$1/survivors" ] || return 1
 	IFS= read -r rj_seen <"$rj_owner/jobs/$1/survivors"
 	rj_read_identity "$1"
-	[ "$rj_booted" = "$rj_boot" ] && ! rj_is_apart "$rj_booted" "$rj_place" || return 1
+	[ "$rj_booted" = "$rj_boot" ] && ! rj_is_apart "$rj_booted" "$rj_place" "$rj_site" || return 1
 	rj_list_pids "$1" 0 -
 	[ "$rj_pids" ] && return
 	{ true >"$rj_owner/jobs/$1/survivors"; } 2>/dev/null
@@ -262,7 +262,8 @@ rj_op_facts() {
 	done
 	# shellcheck disable=SC2086
 	[ -z "$rj_all" ] || rj_facts $rj_all
-	[ -z "$rj_others" ] || ! cd "$rj_home" 2>/dev/null || rj_facts_of_others
+	# What is in a space is nobody else's.
+	[ -z "$rj_others" ] || [ "$rj_space" ] || ! cd "$rj_home" 2>/dev/null || rj_facts_of_others
 }
 
 rj_describe_owner() {

@@ -42,5 +42,11 @@ rj_read_boot() {
 	rj_boot=${rj_boot:--}
 }
 
+# What the machine says that it is: rj_machine; empty if it does not.
+rj_read_machine_id() {
+	rj_machine=${RJOB_MACHINE-}
+	[ "$rj_machine" ] || { IFS= read -r rj_machine </etc/machine-id; } 2>/dev/null || :
+}
+
 rj_newline='
 '

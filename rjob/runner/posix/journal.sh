@@ -92,7 +92,7 @@ rj_end_line() {
 	rj_when=${rj_when%% *}
 	case $rj_status in '' | *[!0-9a-z-]*) return 1 ;; esac
 	case $rj_when in *[!0-9A-Z:-]*) rj_when='' ;; esac
-	case $rj_status in 0?* | *[!0-9]*) rj_status='"'$rj_status'"' ;; esac
+	case ${rj_status#-} in '' | 0?* | *[!0-9]*) rj_status='"'$rj_status'"' ;; esac
 	rj_read_id "$1" || return 1
 	rj_line='{"v":1,"event":"end","id":'$rj_id',"instance":"'$1'","time":"'$rj_when'","status":'$rj_status'}'
 }

@@ -1,4 +1,4 @@
-# ops: read, received, save.  What jobs have written, and how much of it was received.
+# ops: received, save.  What jobs have written, and how much of it was received.
 
 rj_stale_out='' rj_stale_err=''
 
@@ -7,67 +7,32 @@ rj_size_of() { # FILE: rj_bytes
 	rj_bytes=${rj_bytes:-0}
 }
 
-# Sizes of the files $1 and $2: rj_size_out, rj_size_err.  Fails if they are not there.
-rj_read_sizes() {
-	rj_word=$(stat -c %s "$1" "$2" 2>/dev/null || stat -f %z "$1" "$2" 2>/dev/null || { ls -ln "$1" && ls -ln "$2"; } 2>/dev/null | awk '{ print $5 }')
-	rj_size_out=${rj_word%%"$rj_newline"*} rj_size_err=${rj_word#*"$rj_newline"}
-	case $rj_word in "$rj_newline"* | *[!0-9"$rj_newline"]*) return 1 ;; *"$rj_newline"?*) ;; *) return 1 ;; esac
+# Print the names and sizes of files $*, as words, in their order; nothing of those that are not there.
+rj_print_sizes() {
+	stat -c '%n %s' "$@" 2>/dev/null || stat -f '%N %z' "$@" 2>/dev/null || ls -ln "$@" 2>/dev/null | awk '{ print $NF, $5 }'
 }
 
-# Where to begin in file $1 of $rj_bytes bytes: at byte N ("N"), at the cursor ("cursor N"), at the last N lines
-# ("tail N"): rj_from.  It is beyond the end if the file was cut short.  "tail" looks at the size again: rj_bytes.
-rj_begin_at() {
-	case $2 in
-	tail)
-		rj_tries=0
-		while :; do
-			rj_seen=$rj_bytes
-			rj_from=$(($(tail -n "$3" "$1" | wc -c)))
-			rj_size_of "$1"
-			rj_tries=$((rj_tries + 1))
-			[ "$rj_seen" -ne "$rj_bytes" ] && [ "$rj_tries" -lt 5 ] || break
-		done
-		rj_from=$((rj_bytes > rj_from ? rj_bytes - rj_from : 0))
-		;;
-	cursor) rj_from=$3 ;;
-	*) rj_from=$2 ;;
-	esac
-}
-
-# UUID STREAM SIZE WHERE...: send what is there of a job's stream from there on.
-rj_send() {
-	rj_one=$1 rj_stream=$2 rj_bytes=$3
-	shift 3
-	rj_begin_at "$rj_one/$rj_stream" "$@"
-	if [ "$rj_from" -gt "$rj_bytes" ]; then
-		rj_tell_shrunk "$rj_one" "$rj_stream" "$rj_from" "$rj_bytes"
-		rj_from=0
-	fi
-	rj_send_frame "$rj_stream" "$rj_one/$rj_stream" "$rj_from" "$rj_bytes"
-}
-
-# STREAM FILE FROM TO: send those bytes, with their head.
+# Send bytes $2 to $3 of file $1, which is called after its job and stream, with their head.
 rj_send_frame() {
-	printf 'data %s %s %s\n' "$1" "$3" "$(($4 - $3))"
-	[ "$4" -gt "$3" ] || return 0
-	if [ "$3" -gt 0 ]; then
-		tail -c "+$(($3 + 1))" "$2" | head -c "$(($4 - $3))"
+	printf 'data %s %s %s\n' "$1" "$2" "$(($3 - $2))"
+	if [ "$2" -gt 0 ]; then
+		tail -c "+$(($2 + 1))" "$1" | head -c "$(($3 - $2))"
 	else
-		head -c "$4" "$2"
+		head -c "$3" "$1"
 	fi
 	# Of a file that was cut short meanwhile fewer bytes came than were announced: whatever followed would pass for them.
 	# The client counts what it got, and asks again.
-	rj_size_of "$2"
-	if [ "$rj_bytes" -lt "$4" ]; then
+	rj_size_of "$1"
+	if [ "$rj_bytes" -lt "$3" ]; then
 		kill -KILL $$
 		exit 1
 	fi
 }
 
-# Stream $2 of job $1 was followed or received up to byte $3 and has only $4: say so.  Everything in it is new, so its
+# Stream $2 of job $1 was sent or received up to byte $3 and has only $4: say so.  Everything in it is new, so its
 # cursor goes back to 0; where that fails, the next one who reads finds it again.
 rj_tell_shrunk() {
-	printf 'shrank %s %s %s\n' "$2" "$3" "$4"
+	printf 'shrank %s/%s %s %s\n' "$1" "$2" "$3" "$4"
 	(
 		rj_read_received "$1"
 		case $2 in out) rj_stale_out=$rj_got_out ;; *) rj_stale_err=$rj_got_err ;; esac
@@ -80,43 +45,6 @@ rj_read_received() { # UUID: rj_got_out rj_got_err
 	{ IFS=' ' read -r rj_got_out rj_got_err <"$rj_owner/jobs/$1/received"; } 2>/dev/null || :
 	case $rj_got_out$rj_got_err in '' | *[!0-9]*) rj_got_out=0 rj_got_err=0 ;; esac
 	rj_got_err=${rj_got_err:-0}
-}
-
-# out|err|both cursor|tail N|OUT ERR, ack|keep, SELECTOR...: facts and bytes; with ack, cursors move as stdin then says.
-rj_op_read() {
-	rj_streams=$1 rj_where=$2 rj_ack=$3
-	shift 3
-	rj_select_jobs "$@"
-	[ "$rj_all" ] || return 0
-	# shellcheck disable=SC2086
-	rj_facts $rj_all
-	for rj_uuid in $rj_all; do
-		[ ! -h "$rj_uuid" ] || continue
-		printf 'bytes %s\n' "$rj_uuid"
-		rj_read_received "$rj_uuid"
-		# shellcheck disable=SC2086
-		set -- $rj_where
-		case $1 in
-		cursor) rj_w1="cursor $rj_got_out" rj_w2="cursor $rj_got_err" ;;
-		tail) rj_w1="tail $2" rj_w2="tail $2" ;;
-		*) rj_w1=$1 rj_w2=${2-0} ;;
-		esac
-		rj_read_sizes "$rj_uuid/out" "$rj_uuid/err" || continue
-		# shellcheck disable=SC2086
-		[ "$rj_streams" = err ] || rj_send "$rj_uuid" out "$rj_size_out" $rj_w1
-		# shellcheck disable=SC2086
-		[ "$rj_streams" = out ] || rj_send "$rj_uuid" err "$rj_size_err" $rj_w2
-	done
-	[ "$rj_ack" = ack ] || return 0
-	printf '%s ready\n' "$rj_marker"
-	rj_moves=''
-	while IFS= read -r rj_line && [ "$rj_line" != end ]; do
-		rj_moves="$rj_moves $rj_line"
-	done
-	if [ "$rj_line" = end ] && [ "$rj_moves" ]; then
-		# shellcheck disable=SC2086
-		rj_received $rj_moves
-	fi
 }
 
 # UUID OUT ERR ...: move cursors, only ever forward; but back to 0 where they still stand at $rj_stale_out or $rj_stale_err,
@@ -166,12 +94,10 @@ rj_op_save() {
 	*) rj_path=${HOME:-}/$rj_path ;;
 	esac
 	shift 2
-	rj_select_jobs "$@"
-	[ "$rj_all" ] || return 0
+	rj_choose "$@" || return 0
 	rj_moves='' rj_unsaved=''
-	for rj_uuid in $rj_all; do
-		[ ! -h "$rj_owner/jobs/$rj_uuid" ] || continue
-		printf 'bytes %s\n' "$rj_uuid"
+	for rj_uuid in $rj_chosen; do
+		[ -d "$rj_owner/jobs/$rj_uuid" ] || continue
 		rj_read_received "$rj_uuid"
 		rj_end_out=$rj_got_out rj_end_err=$rj_got_err
 		if [ "$rj_streams" != err ]; then
@@ -189,7 +115,7 @@ rj_op_save() {
 	rj_received $rj_moves
 	[ -z "$rj_unsaved" ] || rj_fail no-space "$rj_path"
 	# shellcheck disable=SC2086
-	rj_facts $rj_all
+	rj_facts $rj_chosen
 }
 
 # STREAM FROM: append what is in that stream of job $rj_uuid from that byte on to $rj_path.  rj_saved is how far that went;

@@ -1,16 +1,17 @@
 # What every operation stands on: the machine, the owner's folder, the numbers.
 
-# Whether an identity is of another pid namespace of this boot: whether it lives cannot be told from here.
-# $1: its boot; $2: its namespace, - or nothing if unknown.
+# Whether an identity is of another machine, or of another pid namespace of this boot: whether it lives cannot be told from here.
+# $1: its boot; $2: its namespace; $3: its machine; each of the last two - or nothing if unknown.
 rj_is_apart() {
+	case ${3:--} in - | "$rj_machine") ;; *) [ "$rj_machine" = - ] || return 0 ;; esac
 	[ "$1" = "$rj_boot" ] || return 1
 	case ${2:--} in - | "$rj_namespace") return 1 ;; esac
 	[ "$rj_namespace" != - ]
 }
 
-# Whether the process with pid $1, begin $2, boot $3, namespace $4 lives, or may live.
+# Whether the process with pid $1, begin $2, boot $3, namespace $4, machine $5 lives, or may live.
 rj_alive() {
-	! rj_is_apart "$3" "${4-}" || return 0
+	! rj_is_apart "$3" "${4-}" "${5-}" || return 0
 	[ "$3" = "$rj_boot" ] && rj_proc "$1" && [ "$rj_start" = "$2" ] || return 1
 	case $rj_state in Z* | X*) return 1 ;; esac
 }
@@ -30,14 +31,16 @@ rj_fail() { # CODE TEXT: the reply is an error, and nothing follows
 # In a loop that may last: every tenth round of rj_round, tell the client of this request that the runner lives.
 rj_beat() { [ $(($1 % 10)) -ne 9 ] || [ -z "${rj_op-}" ] || printf '%s beat\n' "$rj_marker"; }
 
+# Wake those who look on: a job has ended, or is gone.  They find out by themselves later where this fails.
+rj_ring() { { printf . >>"$rj_owner/bell"; } 2>/dev/null || :; }
+
 rj_read_now() { rj_now=$(date -u +%Y-%m-%dT%H:%M:%SZ); }
 
 # Find the machine's own id, never its name, and the owner's folder: rj_machine, rj_owner.
 rj_read_machine() {
 	# A relative home is one below the folder that the runner began in.
 	case $rj_home in /*) ;; *) rj_self=$PWD/$rj_self rj_home=$PWD/$rj_home ;; esac
-	rj_machine=${RJOB_MACHINE-}
-	[ "$rj_machine" ] || { IFS= read -r rj_machine </etc/machine-id; } 2>/dev/null || :
+	rj_read_machine_id
 	if [ -z "$rj_machine" ] && command -v ioreg >/dev/null 2>&1; then
 		rj_machine=$(ioreg -rd1 -c IOPlatformExpertDevice | sed -n 's/.*IOPlatformUUID" = "\(.*\)"/\1/p')
 	fi
@@ -45,6 +48,15 @@ rj_read_machine() {
 	[ "$rj_machine" ] || rj_read_random_machine "/var/tmp/rjob-machine-$(id -u)"
 	case $rj_machine in '' | .* | *[!A-Za-z0-9._-]*) rj_fail machine "$rj_machine" ;; esac
 	rj_owner=$rj_home/$rj_machine
+}
+
+# Work in the space rj_space: an owner of its own, which the plain one knows nothing of: rj_owner.
+rj_enter_space() {
+	case $rj_space in *[!A-Za-z0-9]*) rj_fail cut "the request is broken" ;; esac
+	for rj_file in "$rj_owner" "$rj_owner/spool"; do
+		if [ -h "$rj_file" ] || { [ -e "$rj_file" ] && [ ! -O "$rj_file" ]; }; then rj_fail foreign "$rj_file"; fi
+	done
+	rj_owner=$rj_owner/spool/$rj_space
 }
 
 # The machine has no id of its own: read the random one in file $1, made when first asked for: rj_machine.

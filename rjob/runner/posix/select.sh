@@ -76,6 +76,21 @@ rj_select_more() {
 	done
 }
 
+# Tell the facts of what selectors $* name, and let the client say which of these jobs it means: rj_chosen.  Fails if there are none.
+rj_choose() {
+	rj_chosen=''
+	rj_select_jobs "$@"
+	[ "$rj_all" ] || return 1
+	# shellcheck disable=SC2086
+	rj_facts $rj_all
+	printf '%s ready\n' "$rj_marker"
+	while IFS= read -r rj_line && [ "$rj_line" != end ]; do
+		case $rj_all in *"$rj_line"*) rj_chosen="$rj_chosen $rj_line" ;; esac
+	done
+	[ "$rj_line" = end ] || rj_fail cut "the request ended early"
+	[ "$rj_chosen" ]
+}
+
 # Print the numbers that have jobs.
 rj_list_ids() {
 	for rj_file in "$rj_owner"/ids/[0-9]*; do printf '%s\n' "${rj_file##*/}"; done

@@ -12,8 +12,7 @@ rj_host_get() {
 		rj_text="exit $(awk '{ print $2 }' "$rj_owner/jobs/$rj_uuid/exit" 2>/dev/null)"
 		if [ "$rj_text" = 'exit ' ]; then
 			rj_text=running
-			rj_round=19
-			! rj_over "$rj_uuid" || rj_text=lost
+			! rj_has_died "$rj_uuid" || rj_text=lost
 		fi
 		printf '%6s  %-10s  %s\n' "$rj_id" "$rj_text" \
 			"$(sed -n 's/^.*"command":"\(\([^"\\]\|\\.\)*\)".*$/\1/p' "$rj_owner/jobs/$rj_uuid/start" | cut -c 1-100)"
@@ -32,7 +31,7 @@ rj_host() {
 	case ${1-}:$rj_uuid in
 	get:*) rj_host_get ;;
 	tail:?*) exec tail -n 20 -f "$rj_owner/jobs/$rj_uuid/out" "$rj_owner/jobs/$rj_uuid/err" ;;
-	stop:?*) rj_op_stop TERM 100 stop "$rj_uuid" | sed "s/$rj_uuid/job $2/" ;;
+	stop:?*) rj_stop TERM 100 stop "$rj_uuid" | sed "s/$rj_uuid/job $2/" ;;
 	tail: | stop:)
 		echo "rjob: no job ${2:-given}" >&2
 		exit 1
@@ -56,7 +55,7 @@ rj_serve() {
 	# What was begun is done, whether or not anybody listens.  A handler, for what is ignored the job would inherit.
 	trap : PIPE HUP
 	printf '%s begin\n' "$rj_marker"
-	IFS=' ' read -r rj_op rj_count rj_size || rj_fail cut "the request ended early"
+	IFS=' ' read -r rj_op rj_count rj_size rj_space || rj_fail cut "the request ended early"
 	case $rj_count$rj_size in '' | *[!0-9]*) rj_fail cut "the request is broken" ;; esac
 	set --
 	while [ "$rj_count" -gt 0 ]; do
@@ -67,9 +66,10 @@ rj_serve() {
 	IFS=' ' read -r rj_value || rj_fail cut "the request ended early"
 	[ "$rj_value" = go ] || rj_fail cut "the request is broken"
 	rj_read_machine
+	if [ "$rj_space" ]; then rj_enter_space; fi
 	if [ -h "$rj_owner" ] || { [ -e "$rj_owner" ] && [ ! -O "$rj_owner" ]; }; then rj_fail foreign "$rj_owner"; fi
 	case $rj_op in
-	start | facts | read | received | save | remove | compact | rebuild | follow | wait | signal | tree | stop | conclude | info)
+	start | facts | collect | received | save | remove | compact | rebuild | signal | tree | stop | conclude | info)
 		"rj_op_$rj_op" "$@"
 		;;
 	*) rj_fail unknown-operation "$rj_op" ;;
@@ -82,13 +82,14 @@ case ${1-} in
 ended | expire)
 	umask 077
 	rj_marker=$1 rj_self=$0 rj_owner=${2%/jobs/*} rj_namespace=$3
+	rj_read_machine_id
 	if [ "$1" = ended ]; then
 		rj_lock
 		rj_settle "${2##*/}"
 		rj_unlock
 		rj_note_survivors "${2##*/}"
 	else
-		rj_op_stop TERM 100 expired "${2##*/}"
+		rj_stop TERM 100 expired "${2##*/}"
 	fi
 	;;
 host)

@@ -39,55 +39,78 @@ rj_signal_tree() {
 	{ kill -"$2" $rj_pids; kill -CONT $rj_pids; } 2>/dev/null
 }
 
-# Whether nobody can look after job $1 from here, because it is in another pid namespace; says so.
+# Whether nobody can look after job $1 from here, because it is in another pid namespace or on another machine; says so.
 rj_tell_apart() {
 	rj_read_identity "$1"
-	[ ! -e "$rj_owner/jobs/$1/exit" ] && rj_is_apart "$rj_booted" "$rj_place" || return 1
+	[ ! -e "$rj_owner/jobs/$1/exit" ] && rj_is_apart "$rj_booted" "$rj_place" "$rj_site" || return 1
 	printf 'apart %s\n' "$1"
 }
 
-# SIGNAL UUIDS: to the main process, as kill(1) would.
+# SIGNAL SELECTOR...: to the main process, as kill(1) would.
 rj_op_signal() {
-	for rj_uuid in $2; do
+	rj_sig=$1
+	shift
+	rj_choose "$@" || return 0
+	for rj_uuid in $rj_chosen; do
 		! rj_tell_apart "$rj_uuid" || continue
 		rj_scan "$rj_uuid"
 		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_main" ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"; then
-			printf '%s\n' "$1" >>"$rj_owner/jobs/$rj_uuid/signals"
-			kill -"$1" "$rj_main" 2>/dev/null && printf 'signalled %s\n' "$rj_uuid"
+			printf '%s\n' "$rj_sig" >>"$rj_owner/jobs/$rj_uuid/signals"
+			kill -"$rj_sig" "$rj_main" 2>/dev/null && printf 'signalled %s\n' "$rj_uuid"
 		else
 			printf 'ended %s\n' "$rj_uuid"
 		fi
 	done
+	# shellcheck disable=SC2086
+	rj_facts $rj_chosen
 }
 
-# STOP|CONT UUIDS: to the whole tree.
+# STOP|CONT SELECTOR...: to the whole tree.
 rj_op_tree() {
-	for rj_uuid in $2; do
+	rj_sig=$1
+	shift
+	rj_choose "$@" || return 0
+	for rj_uuid in $rj_chosen; do
 		! rj_tell_apart "$rj_uuid" || continue
 		rj_scan "$rj_uuid"
 		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_pids" ]; then
-			rj_signal_tree "$rj_uuid" "$1"
+			rj_signal_tree "$rj_uuid" "$rj_sig"
 			printf 'signalled %s\n' "$rj_uuid"
 		else
 			printf 'ended %s\n' "$rj_uuid"
 		fi
 	done
+	# shellcheck disable=SC2086
+	rj_facts $rj_chosen
 }
 
-# SIGNAL GRACE(tenths) MARK UUIDS: signal, grace, kill, proof; MARK is the file that says why.
-# A job whose command has ended keeps its state; what lives on of it is ended all the same.
+# SIGNAL GRACE(tenths) SELECTOR...: stop jobs.
 rj_op_stop() {
+	rj_sig=$1 rj_grace=$2
+	shift 2
+	rj_choose "$@" || return 0
+	# shellcheck disable=SC2086
+	rj_stop "$rj_sig" "$rj_grace" stop $rj_chosen
+	# shellcheck disable=SC2086
+	rj_facts $rj_chosen
+}
+
+# Stop jobs $4...: signal $1, grace of $2 tenths of a second, kill, proof; $3 is the file that says why.
+# A job whose command has ended keeps its state; what lives on of it is ended all the same.
+rj_stop() {
+	rj_sig=$1 rj_grace=$2 rj_mark=$3
+	shift 3
 	rj_read_now
 	rj_signalled='' rj_number=0
-	for rj_one in $4; do
+	for rj_one; do
 		! rj_tell_apart "$rj_one" || continue
 		if [ -e "$rj_owner/jobs/$rj_one/exit" ]; then
 			rj_known=''
 			rj_find_survivors "$rj_one" || { printf 'ended %s\n' "$rj_one"; continue; }
 		else
-			rj_take_or_scan "$rj_one" "$1" "$3" || continue
+			rj_take_or_scan "$rj_one" "$rj_sig" "$rj_mark" || continue
 		fi
-		rj_signal_tree "$rj_one" "$1"
+		rj_signal_tree "$rj_one" "$rj_sig"
 		# What is known of this job now, for rj_finish, which comes when all have been signalled.
 		rj_number=$((rj_number + 1)) rj_signalled="$rj_signalled $rj_one"
 		eval "rj_known_$rj_number=\$rj_known rj_seen_$rj_number=\$rj_seen"
@@ -96,7 +119,7 @@ rj_op_stop() {
 	for rj_one in $rj_signalled; do
 		rj_number=$((rj_number + 1))
 		eval "rj_known=\$rj_known_$rj_number rj_seen=\$rj_seen_$rj_number"
-		rj_finish "$rj_one" "$2"
+		rj_finish "$rj_one" "$rj_grace"
 	done
 	rj_known=''
 }
@@ -169,6 +192,7 @@ rj_conclude() {
 	fi
 	rj_settle "$1"
 	rj_unlock
+	rj_ring
 	rj_read_cgroup "$1"
 	rj_drop_cgroup
 }
@@ -185,7 +209,7 @@ rj_op_conclude() {
 # Whether neither job $1's supervisor nor a process of its lives.  The record is irreversible: look again before it is made.
 rj_has_ended() {
 	[ "$rj_pid$rj_booted" ] || [ -e "$rj_owner/jobs/$1/identity" ] || return 1
-	! rj_alive "${rj_pid:-0}" "${rj_begin:--}" "${rj_booted:--}" "$rj_place" || return 1
+	! rj_alive "${rj_pid:-0}" "${rj_begin:--}" "${rj_booted:--}" "$rj_place" "$rj_site" || return 1
 	rj_seen='' rj_known=''
 	! rj_scan_again "$1"
 }

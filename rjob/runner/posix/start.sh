@@ -42,6 +42,8 @@ rj_lay_out() {
 rj_make_owner() {
 	[ -d "$rj_owner/jobs" ] && [ -d "$rj_owner/ids" ] && [ -d "$rj_owner/new" ] && [ -d "$rj_owner/live" ] ||
 		mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" 2>/dev/null || rj_fail read-only "$rj_owner"
+	# Never empty: on a full disk there is room left in what it has.
+	[ -s "$rj_owner/bell" ] || rj_ring
 	rj_read_host
 	rj_word=''
 	{ IFS= read -r rj_word <"$rj_owner/host"; } 2>/dev/null
@@ -58,7 +60,9 @@ rj_make_owner() {
 
 # COUNT [NOW], then for each job its UUID, COPY, PARTS, SPEC and ENV (escaped; empty if a part or copied), LIMIT, the rest of its
 # start line, SECRETS and so many KEY=VALUE lines (VALUE escaped).
-rj_op_start() {
+rj_op_start() { rj_start "$@"; }
+
+rj_start() {
 	rj_make_owner
 	rj_new=$rj_owner/new/$rj_token
 	if [ "$rj_size" -gt 0 ]; then
@@ -283,6 +287,7 @@ until printf "%-63s\n" "$rj_line" 1<>"$1/exit.new" && mv -f "$1/exit.new" "$1/ex
 	[ "$rj_tries" -lt 60 ] && [ -d "$1" ] || exit 1
 	sleep 1
 done
+printf . >>"${1%/jobs/*}/bell"
 #@ end-recorded
 [ -e "$1/expired" ] || { rj_watched "$6" "$3" && kill -TERM 0; }
 eval "$5"

@@ -1,7 +1,27 @@
 # ops: remove, compact, rebuild, info.
 
-# UUIDS: take finished jobs away, and everything of theirs.
+# GRACE SELECTOR...: take finished jobs away, and everything of theirs.  GRACE is - or, in tenths of a second, for how long to stop
+# those that are not finished first.
 rj_op_remove() {
+	rj_grace=$1
+	shift
+	rj_choose "$@" || return 0
+	# shellcheck disable=SC2086
+	[ "$rj_grace" = - ] || rj_stop TERM "$rj_grace" stop $rj_chosen
+	# As many at a time as a command takes arguments.
+	rj_batch='' rj_busy=''
+	for rj_uuid in $rj_chosen; do
+		rj_batch="$rj_batch $rj_uuid"
+		[ "${#rj_batch}" -lt 37000 ] || { rj_remove "$rj_batch"; rj_batch=''; }
+	done
+	[ -z "$rj_batch" ] || rj_remove "$rj_batch"
+	# Of those that are gone there is nothing to tell.
+	# shellcheck disable=SC2086
+	[ -z "$rj_busy" ] || rj_facts $rj_busy
+}
+
+# Take away those of the jobs $1 that are finished and of which nothing lives; add the others to rj_busy.
+rj_remove() {
 	rj_lines='' rj_paths='' rj_gone='' rj_count=0
 	rj_lock
 	rj_read_next
@@ -9,8 +29,9 @@ rj_op_remove() {
 	for rj_uuid in $1; do
 		if [ -h "$rj_owner/jobs/$rj_uuid" ] || [ ! -d "$rj_owner/jobs/$rj_uuid" ]; then
 			printf 'absent %s\n' "$rj_uuid"
-		elif [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ]; then
+		elif [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] || rj_find_survivors "$rj_uuid"; then
 			printf 'busy %s\n' "$rj_uuid"
+			rj_busy="$rj_busy $rj_uuid"
 		else
 			rj_paths="$rj_paths $rj_uuid" rj_count=$((rj_count + 1))
 			rj_read_cgroup "$rj_uuid"
@@ -24,6 +45,7 @@ rj_op_remove() {
 	done
 	[ -z "$rj_paths" ] || rj_take_out
 	rj_unlock
+	rj_ring
 	# The files themselves go after the lock: there may be many.
 	[ -z "$rj_paths" ] || rj_delete_removed
 }

@@ -37,7 +37,7 @@ class SSHTransport(Transport):
         library.load()
         from rjob.transports.ssh.connection import open_connection
 
-        return await open_connection(self.target, self.settings)
+        return await open_connection(self.target, self.settings, self.caller)
 
     def notes(self) -> list[str]:
         """Say what of the SSH configuration has no effect here."""
@@ -56,7 +56,7 @@ class SSHTransport(Transport):
         library.load()
         from rjob.transports.ssh.config import HostSettings
 
-        return HostSettings.of(self.target, self.settings).unhonoured()
+        return HostSettings.of(self.target, self.settings, self.caller).unhonoured()
 
     def _require_host(self) -> None:
         if not self.target.host:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from urllib.parse import urlsplit
 
+from rjob.caller import Caller
 from rjob.errors import ConfigError, without_password
 from rjob.transports.base import check_host, check_user
 from rjob.transports.ssh.sshconfig import SYSTEM_CONFIG, ConfigReader
@@ -69,6 +70,7 @@ class HostSettings:
         keepalive: Seconds of silence after which the host is asked whether it is still there.
         keepalive_count: Unanswered questions after which the connection is given up.
         settings: The settings that this was made from.
+        caller: Whoever it is that logs in.
     """
 
     name: str
@@ -90,6 +92,7 @@ class HostSettings:
     keepalive: float
     keepalive_count: int
     settings: Mapping[str, Any]
+    caller: Caller
 
     @property
     def where(self) -> str:
@@ -106,12 +109,13 @@ class HostSettings:
         return name if self.port == 22 else f"[{name}]:{self.port}"
 
     @classmethod
-    def of(cls, target: Target, settings: Mapping[str, Any]) -> HostSettings:
+    def of(cls, target: Target, settings: Mapping[str, Any], caller: Caller | None = None) -> HostSettings:
         """Merge the target's URL, its settings and the SSH configuration, in this order of precedence.
 
         Args:
             target: The machine; it has a host.
             settings: Its settings.
+            caller: Whoever it is that logs in; this process itself when None.
 
         Raises:
             ConfigError: A setting or the SSH configuration is unusable.
@@ -119,7 +123,7 @@ class HostSettings:
         port = target.port if target.port is not None else _whole(settings, "port", None)
         asked = _Asked(target.name, cast("str", target.host), target.user or _text(settings, "user"), port)
         hostname, identity = _text(settings, "hostname"), _text(settings, "identity_file")
-        return _merge(asked, settings, hostname=hostname, identity=identity)
+        return _merge(asked, settings, caller or Caller.here(), hostname=hostname, identity=identity)
 
     def route(self, depth: int = 0) -> list[HostSettings]:
         """The hosts to log in to one after another; this one is the last.
@@ -132,7 +136,7 @@ class HostSettings:
         hops: list[HostSettings] = []
         general = {key: value for key, value in self.settings.items() if key in _GENERAL}
         for jump in self.jumps:
-            hop = _merge(_parse_jump(jump, self.name), general)
+            hop = _merge(_parse_jump(jump, self.name), general, self.caller)
             # As in OpenSSH: only the first jump host may have jump hosts of its own.
             hops.extend(hop.route(depth + 1) if not hops else [hop])
         return [*hops, self]
@@ -147,14 +151,19 @@ _GENERAL = {"ssh_config", "known_hosts", "connect_timeout", "keepalive", "retrie
 
 
 def _merge(
-    asked: _Asked, settings: Mapping[str, Any], *, hostname: str | None = None, identity: str | None = None
+    asked: _Asked,
+    settings: Mapping[str, Any],
+    caller: Caller,
+    *,
+    hostname: str | None = None,
+    identity: str | None = None,
 ) -> HostSettings:
     name = asked.name
     # Before the configuration is read, for it may hand them to commands.
     check_host(asked.host, name)
     check_host(hostname, name)
     check_user(asked.user, name)
-    config = _read_config(asked, hostname, settings)
+    config = _read_config(asked, hostname, settings, caller)
     get = config.get
     policy = str(get("StrictHostKeyChecking", "ask")).lower()
     if policy not in _POLICIES:
@@ -171,7 +180,7 @@ def _merge(
         config=config,
         identity_files=_identity_files(config, identity, name),
         identities_only=bool(get("IdentitiesOnly", False)),
-        agent=_agent(config),
+        agent=_agent(config, caller),
         known_hosts=_known_hosts(config, _text(settings, "known_hosts")),
         # As they stand there, as in OpenSSH: no tokens, no home directory.
         global_known_hosts=tuple(map(Path, cast("list[str]", get("GlobalKnownHostsFile", SYSTEM_KNOWN_HOSTS)))),
@@ -183,16 +192,18 @@ def _merge(
         keepalive=_seconds(settings, "keepalive", cast("float", get("ServerAliveInterval", 15))),
         keepalive_count=cast("int", get("ServerAliveCountMax", 3)),
         settings=settings,
+        caller=caller,
     )
 
 
-def _read_config(asked: _Asked, hostname: str | None, settings: Mapping[str, Any]) -> ConfigReader:
+def _read_config(asked: _Asked, hostname: str | None, settings: Mapping[str, Any], caller: Caller) -> ConfigReader:
     """Read the user's file and then the system's: the first value of a directive is the one that counts."""
-    files = _config_files(asked.name, settings)
+    files = _config_files(asked.name, settings, caller)
 
     def read(final: bool) -> ConfigReader:
         user, port = asked.user or (), () if asked.port is None else asked.port
         config = ConfigReader(None, False, False, final, _local_user(), user, asked.host, port)
+        config.environ = caller.environ
         if hostname:
             config._options["Hostname"] = hostname
         for file in files:
@@ -225,9 +236,9 @@ def _usable(name: str) -> Iterator[None]:
         ) from error
 
 
-def _config_files(name: str, settings: Mapping[str, Any]) -> list[Path]:
+def _config_files(name: str, settings: Mapping[str, Any], caller: Caller) -> list[Path]:
     """As with ``ssh -F``, a file that is named replaces both the user's and the system's."""
-    named = _text(settings, "ssh_config") or os.environ.get("RJOB_SSH_CONFIG")
+    named = _text(settings, "ssh_config") or caller.environ.get("RJOB_SSH_CONFIG")
     if named:
         path = Path(named).expanduser()
         if not path.is_file():
@@ -246,12 +257,12 @@ def _identity_files(config: ConfigReader, first: str | None, name: str) -> tuple
     return _paths(named)
 
 
-def _agent(config: ConfigReader) -> str | None:
+def _agent(config: ConfigReader, caller: Caller) -> str | None:
     named = cast("str | None", config.get("IdentityAgent", "SSH_AUTH_SOCK"))
     if named is None:
         return None
     if named == "SSH_AUTH_SOCK" or named.startswith("$"):
-        return os.environ.get(named.lstrip("$")) or None
+        return caller.environ.get(named.lstrip("$")) or None
     return os.path.expanduser(named)
 
 

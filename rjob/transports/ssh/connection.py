@@ -24,6 +24,7 @@ from rjob.transports.ssh.keys import Keyring
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rjob.caller import Caller
     from rjob.transports.base import Stream, Target
 
 SESSIONS = 8
@@ -38,19 +39,20 @@ _PIECE = 1 << 18
 _GOODBYE = 2.0
 
 
-async def open_connection(target: Target, settings: Mapping[str, Any]) -> SSHConnection:
+async def open_connection(target: Target, settings: Mapping[str, Any], caller: Caller | None = None) -> SSHConnection:
     """Log in to a host, through its jump hosts.
 
     Args:
         target: The machine; it has a host.
         settings: Its settings.
+        caller: Whoever it is done for; this process itself when None.
 
     Raises:
         ConfigError: A setting or the SSH configuration is unusable.
         TransportError: There is no connection.
     """
     # In a thread: the configuration may run commands (Match exec) and lie on a slow disk.
-    route = await asyncio.to_thread(lambda: HostSettings.of(target, settings).route())
+    route = await asyncio.to_thread(lambda: HostSettings.of(target, settings, caller).route())
     return SSHConnection(route[-1], await _log_in_along(route))
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import getpass
 import importlib.util
-import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -64,7 +62,7 @@ class Keyring:
                 return keys
         while self._locked:
             file = self._locked.pop(0)
-            if not _can_ask():
+            if not self._can_ask():
                 self.skipped.append(file.path)
                 continue
             self.offered.append(str(file.path))
@@ -95,6 +93,11 @@ class Keyring:
             self.offered.append(f"{len(keys)} of the ssh-agent")
         return sorted(keys, key=lambda key: named.index(key.public_data) if key.public_data in named else len(named))
 
+    def _can_ask(self) -> bool:
+        """Whether a passphrase would be of use, and somebody can be asked for it."""
+        # An extra of the library, which cannot decrypt today's keys without.
+        return importlib.util.find_spec("bcrypt") is not None and self._host.caller.can_answer
+
     def _ask(self, filename: str) -> str | None:
         """Ask for a passphrase; runs in a thread, one at a time."""
         path = next(file.path for file in self._files if str(file.path) == filename)
@@ -104,7 +107,7 @@ class Keyring:
             self._prompting(True)
             try:
                 for _ in range(_TRIES):
-                    passphrase = getpass.getpass(f"Passphrase for {filename}: ")
+                    passphrase = self._host.caller.ask(f"Passphrase for {filename}: ")
                     if not passphrase:
                         return None
                     with contextlib.suppress(asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
@@ -119,17 +122,6 @@ class Keyring:
 def _pair(file: KeyFile) -> asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]:
     assert file.private is not None
     return file.private if file.certificate is None else (file.private, file.certificate)
-
-
-def _can_ask() -> bool:
-    """Whether a passphrase would be of use, and there is a terminal to ask for it on."""
-    if importlib.util.find_spec("bcrypt") is None:  # an extra of the library, which cannot decrypt today's keys without
-        return False
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 def _load(path: Path) -> KeyFile | None:

@@ -13,7 +13,7 @@ from asyncssh.config import ConfigParseError, SSHClientConfig
 from rjob.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
 
@@ -61,6 +61,7 @@ class ConfigReader(SSHClientConfig):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.environ: Mapping[str, str] = os.environ
         self.ignored: list[str] = []
         self._depth = 0
 
@@ -121,9 +122,9 @@ class ConfigReader(SSHClientConfig):
         def one(match: re.Match[str]) -> str:
             token, variable = match[1], match[2]
             if token is None:
-                if variable not in os.environ:
+                if variable not in self.environ:
                     raise ConfigParseError(f"no variable {variable} in the environment: {value}")
-                return os.environ[variable]
+                return self.environ[variable]
             if token in keep:
                 return match[0]
             if token not in self._tokens or (allowed is not None and token not in allowed):

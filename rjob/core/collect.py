@@ -1,0 +1,224 @@
+"""Collecting: what one owner's jobs write and how they end, as its runner tells it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rjob.core.find import named, removed, selectors, settle
+from rjob.core.options import Options
+from rjob.core.owner import Found
+from rjob.core.pace import Pace
+from rjob.errors import ConnectionLost, RjobError
+from rjob.runner.facts import Facts
+from rjob.runner.protocol import Bytes, Data, End, Line
+from rjob.runner.values import number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rjob.core.channel import Exchange
+    from rjob.core.ledger import Ledger
+    from rjob.core.options import Stream
+    from rjob.core.owner import Owner
+    from rjob.models import Job
+    from rjob.references import Reference
+    from rjob.runner.protocol import Event
+
+_STREAMS: tuple[Stream, Stream] = ("out", "err")
+
+
+class Collector:
+    """Follows some jobs of one owner, whatever happens to the connection.
+
+    Args:
+        owner: Whose jobs.
+        references: Which.
+        ledger: Where what they write goes; None if nobody wants it.
+        options: Which of it.
+
+    Attributes:
+        found: What the references named, as it was at first.
+        jobs: The jobs as they are now, by instance id.
+        errors: Why nothing more can be told of others.
+        pending: Those of which the end has not been told.
+        asked: Whether the owner has told which jobs there are.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        references: Sequence[Reference],
+        ledger: Ledger | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self.owner = owner
+        self.found = Found(owner)
+        self.jobs: dict[str, Job] = {}
+        self.errors: dict[str, RjobError] = {}
+        self.pending: dict[str, Job] = {}
+        self._references = references
+        self._ledger = ledger
+        self._options = options or Options()
+        self.asked = False
+        self._facts = Facts()
+        self._settled: tuple[dict[str, Job], dict[str, RjobError]] | None = None
+        self._places: dict[tuple[str, Stream], str] = {}
+        self._stream: tuple[str, Stream] = ("", "out")
+        self._pace = Pace()
+
+    @property
+    def result(self) -> Found:
+        """The jobs as they are now, in the order in which they were found; an error for each that is gone."""
+        jobs = tuple(self.jobs[job.instance_id] for job in self.found.jobs if job.instance_id in self.jobs)
+        return self.found._replace(jobs=jobs, errors=self.found.errors + tuple(self.errors.values()))
+
+    async def read(self) -> None:
+        """Deliver what is there now."""
+        await self.owner.channel.converse(self._read, "collect", *selectors(self._references))
+
+    async def follow(self, enough: Callable[[], bool]) -> None:
+        """Deliver what is written, as it is written, until all jobs have ended.
+
+        Args:
+            enough: Says whether there is no need to wait any longer; asked after each piece of news.
+        """
+
+        async def talk(exchange: Exchange) -> None:
+            await self._look_on(exchange, enough)
+
+        await self.owner.channel.converse(talk, "collect", *selectors(self._references))
+
+    def progress(self) -> list[str]:
+        """How far jobs' streams were delivered, ``UUID OUT ERR`` each; nothing where that does not count."""
+        if self._ledger is None or not self._options.moves:
+            return []
+        return [f"{uuid} {out} {err}" for uuid, (out, err) in self._ledger.delivered(self.jobs).items()]
+
+    # -------------------------------------------------------------------------------------------------- exchanges
+
+    async def _begin(self, exchange: Exchange) -> bool:
+        """Take what the references name, the first time; say whether the runner waits for orders."""
+        facts = Facts()
+        ready = await exchange.tell(facts)
+        self._facts, self._settled = facts.again(), None
+        if not self.asked:
+            self.found = await named(self.owner, self._references, facts)
+            self.asked = True
+            self.jobs = {job.instance_id: job for job in self.found.jobs}
+            self.pending = dict(self.jobs)
+            self._places = {(uuid, stream): self._options.place(stream) for uuid in self.jobs for stream in _STREAMS}
+        return ready
+
+    async def _read(self, exchange: Exchange) -> None:
+        if not await self._begin(exchange) or not self.jobs:
+            return
+        # After a break: what arrived before it counts, even if the rest never comes.
+        await exchange.say(*self._received(), *map(self._add, self.jobs), "once")
+        async for event in exchange.events():
+            await self._take(event)
+            if self._ledger and self._ledger.gone:
+                # The rest is not worth waiting for.
+                return
+        await self._finish(exchange)
+
+    async def _look_on(self, exchange: Exchange, enough: Callable[[], bool]) -> None:
+        ready = await self._begin(exchange)
+        if ready and self.pending and not enough():
+            await exchange.say(*map(self._add, self.pending), "look")
+        while self.pending and not enough():
+            event = await exchange.next()
+            if isinstance(event, End):
+                raise ConnectionLost("the runner on the host was ended while it looked on")
+            if again := await self._take(event):
+                await self._pace.after(False)
+                await exchange.say("pause", self._add(again), "look")
+            if self._ledger and self._ledger.gone:
+                return
+        if ready and self.progress():
+            await exchange.say("pause")
+            await self._finish(exchange)
+
+    async def _finish(self, exchange: Exchange) -> None:
+        """Move the cursors, where that is wanted."""
+        if orders := self._received():
+            await exchange.say(*orders, "end")
+            while not isinstance(await exchange.next(), End):
+                pass
+
+    def _received(self) -> list[str]:
+        return [f"received {words}" for words in self.progress()]
+
+    def _add(self, uuid: str) -> str:
+        return f"add {uuid} {self._places[uuid, 'out']} {self._places[uuid, 'err']}"
+
+    # ------------------------------------------------------------------------------------------------------- events
+
+    async def _take(self, event: Event) -> str | None:
+        """Take what came; return a job of which it tells that it has ended although it has not."""
+        if isinstance(event, Data):
+            uuid, _, name = event.name.partition("/")
+            self._stream = (uuid, "err" if name == "err" else "out")
+            self._places[self._stream] = str(event.offset)
+        elif isinstance(event, Bytes):
+            self._deliver(event.data)
+        elif isinstance(event, Line):
+            return await self._take_line(event)
+        return None
+
+    def _deliver(self, data: bytes) -> None:
+        uuid, stream = self._stream
+        at = int(self._places[uuid, stream])
+        if self._ledger and uuid in self.jobs:
+            self._ledger.write(self.jobs[uuid], stream, at, data)
+        self._places[uuid, stream] = str(at + len(data))
+
+    async def _take_line(self, line: Line) -> str | None:
+        words = line.words
+        if words[0] in ("ended", "gone") and len(words) == 2:
+            return await self._end(words[1], gone=words[0] == "gone")
+        if self._settled:
+            self._facts, self._settled = self._facts.again(), None
+        if (shrunk := shrank(words)) and self._ledger and shrunk[0] in self.jobs:
+            uuid, stream, position, size = shrunk
+            self._ledger.rewind(self.jobs[uuid], stream, position, size)
+            self._places[uuid, stream] = "0"
+        else:
+            self._facts.add(line.text)
+        return None
+
+    async def _end(self, uuid: str, *, gone: bool) -> str | None:
+        if uuid not in self.pending:
+            return None
+        if self._settled is None:
+            self._settled = await settle(self.owner, self._facts)
+        jobs, errors = self._settled
+        job = None if gone else jobs.get(uuid)
+        if job is not None and not job.state.finished:
+            return uuid
+        before = self.pending.pop(uuid)
+        if job is not None:
+            self.jobs[uuid] = job
+        else:
+            self.errors[uuid] = errors.get(uuid) or removed(self.owner, before)
+            del self.jobs[uuid]
+        if self._ledger:
+            self._ledger.finish(before)
+        return None
+
+
+def shrank(words: Sequence[str]) -> tuple[str, Stream, int, int] | None:
+    """What a ``shrank`` line tells.
+
+    Args:
+        words: The line's words.
+
+    Returns:
+        The job's instance id, the stream, how far it was received, its size; None if it is no such line.
+    """
+    if len(words) != 4 or words[0] != "shrank":
+        return None
+    uuid, _, name = words[1].partition("/")
+    position, size = number(words[2]), number(words[3])
+    if position is None or size is None or size >= position:
+        return None
+    return uuid, ("err" if name == "err" else "out"), position, size

@@ -1,0 +1,87 @@
+"""The runner for POSIX machines: a script for ``sh``, made of the parts beside this file."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rjob.runner.base import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rjob.models import Finding
+
+try:
+    # hashlib loads OpenSSL, which takes longer than all the rest of a local verb.
+    from _blake2 import blake2b
+except ImportError:  # pragma: no cover  (an interpreter without it)
+    from hashlib import blake2b
+
+PARTS = (
+    "job",
+    "become",
+    "owner",
+    "lock",
+    "journal",
+    "start",
+    "select",
+    "facts",
+    "output",
+    "collect",
+    "signals",
+    "upkeep",
+    "serve",
+)
+"""In the order in which they stand in the script."""
+
+
+class PosixRunner(Runner):
+    """Runs under any POSIX ``sh``."""
+
+    platform = "posix"
+    needs = "a POSIX sh"
+    life = 0.0
+
+    @cached_property
+    def script(self) -> bytes:
+        """The parts, one behind the other."""
+        return b"\n".join(map(_read_part, PARTS))
+
+    @cached_property
+    def name(self) -> str:
+        """``posix-`` and the hash of the script."""
+        return "posix-" + blake2b(self.script, digest_size=16).hexdigest()
+
+    def words(self) -> list[str]:
+        """One line for ``sh``, which finds the script and sources it."""
+        return ["sh", "-c", _one_line("bootstrap"), "rjob", _one_line("check"), self.name]
+
+    def installer(self) -> list[str]:
+        """One line for ``sh``, which keeps what it reads."""
+        return ["sh", "-c", _one_line("install"), "rjob", _one_line("check"), self.name, str(len(self.script))]
+
+    def install_request(self, marker: str, home: str) -> bytes:
+        """Two lines and the script."""
+        return os.fsencode(f"{marker}\n{home}\n") + self.script
+
+    def findings(self, info: Mapping[str, str]) -> Sequence[Finding]:
+        """What a shell found out about its machine."""
+        from rjob.runner.posix.doctor import findings
+
+        return findings(info)
+
+
+def _read_part(part: str) -> bytes:
+    with open(os.path.join(os.path.dirname(__file__), part + ".sh"), "rb") as file:
+        return file.read()
+
+
+def _one_line(part: str) -> str:
+    """A part as one line without comments, so that any login shell hands it on as an argument."""
+    lines = (line.strip() for line in _read_part(part).decode().split("\n"))
+    return " ".join(line for line in lines if line and not line.startswith("#"))
+
+
+RUNNER = PosixRunner()

@@ -1,0 +1,288 @@
+# op: collect.  What jobs write and how they end, told as it happens, for as long as the client listens.
+#
+# A watched job is a word UUID:OUT:ERR in rj_watched; OUT and ERR tell how far its streams were sent, and are - for a stream that
+# nobody asked for.  Descriptor 5 is the client's, where standard output is something else.
+
+# SELECTOR..., or "start" and the lines of start.  Then standard input says what to do: rj_take_orders.
+rj_op_collect() {
+	if [ "${1-}" = start ]; then
+		shift
+		rj_start "$@"
+	else
+		rj_select_jobs "$@"
+		# shellcheck disable=SC2086
+		[ -z "$rj_all" ] || rj_facts $rj_all
+	fi
+	cd "$rj_owner/jobs" 2>/dev/null || return 0
+	exec 5>&1
+	rj_watched=''
+	printf '%s ready\n' "$rj_marker"
+	while rj_take_orders; do
+		if [ "$rj_once" ]; then
+			rj_send_watched
+			rj_watched=''
+			printf '%s ready\n' "$rj_marker"
+		else
+			rj_watched=$(rj_look_on)
+		fi
+	done
+}
+
+# Do what the client says, up to "look" (send what is new as it comes, until the next line, whatever that says) or "once" (send
+# what is there now: rj_once).  Fails when it has had enough, or has gone.
+#   add UUID OUT ERR       watch a job from these places on: N, cursor, tail:N, or - for no bytes
+#   drop UUID              watch it no more
+#   received UUID OUT ERR  move its cursors
+rj_take_orders() {
+	rj_once='' rj_moves=''
+	while IFS=' ' read -r rj_word rj_uuid rj_1 rj_2; do
+		case $rj_word in
+		add) rj_watch "$rj_uuid" "$rj_1" "$rj_2" ;;
+		drop) rj_unwatch "$rj_uuid" ;;
+		received) rj_moves="$rj_moves $rj_uuid $rj_1 $rj_2" ;;
+		*) break ;;
+		esac
+	done
+	# shellcheck disable=SC2086
+	[ -z "$rj_moves" ] || rj_received $rj_moves
+	case $rj_word in
+	look) ;;
+	once) rj_once=1 ;;
+	*) return 1 ;;
+	esac
+}
+
+# Watch job $1 from places $2 and $3 on.
+rj_watch() {
+	case $1 in '' | *[!0-9a-f-]*) rj_fail cut "the request is broken" ;; esac
+	rj_unwatch "$1"
+	rj_read_received "$1"
+	rj_find_place "$1/out" "$2" "$rj_got_out"
+	rj_watched="$rj_watched $1:$rj_from"
+	rj_find_place "$1/err" "$3" "$rj_got_err"
+	rj_watched="$rj_watched:$rj_from"
+}
+
+# Watch job $1 no more.
+rj_unwatch() {
+	rj_rest=$rj_watched rj_watched=''
+	for rj_one in $rj_rest; do
+		[ "${rj_one%%:*}" = "$1" ] || rj_watched="$rj_watched $rj_one"
+	done
+}
+
+# Where in file $1 the place $2 is: rj_from.  $3: where its cursor is.
+rj_find_place() {
+	case $2 in
+	-) rj_from=- ;;
+	cursor) rj_from=$3 ;;
+	tail:*[!0-9]* | tail:) rj_fail cut "the request is broken" ;;
+	tail:*) rj_find_tail "$1" "${2#tail:}" ;;
+	'' | *[!0-9]*) rj_fail cut "the request is broken" ;;
+	*) rj_from=$2 ;;
+	esac
+}
+
+# Where the last $2 lines of file $1 begin: rj_from.  A file that grows meanwhile is looked at again.
+rj_find_tail() {
+	rj_from=0 rj_tries=0
+	[ -f "$1" ] || return 0
+	rj_size_of "$1"
+	while [ "$rj_tries" -lt 5 ]; do
+		rj_was=$rj_bytes
+		rj_from=$(($(tail -n "$2" "$1" | wc -c)))
+		rj_size_of "$1"
+		[ "$rj_was" -ne "$rj_bytes" ] || break
+		rj_tries=$((rj_tries + 1))
+	done
+	rj_from=$((rj_bytes > rj_from ? rj_bytes - rj_from : 0))
+}
+
+# Send what is new as it comes, until the client says something.  Prints rj_watched as it is then.
+rj_look_on() {
+	# Every other tail -f looks by itself, once a second.
+	case $(tail --version 2>/dev/null; uname) in
+	*GNU* | *Darwin* | *BSD*) rj_wake 2>/dev/null 5>&- | rj_send_when_woken ;;
+	*) rj_send_from_time_to_time 3<&0 ;;
+	esac
+}
+
+# Write to stdout whenever there may be something new, until the client says something.
+# What tail prints nobody looks at.  It first prints the last byte of each file: whoever has got that knows that no later
+# change of any of them goes unseen.
+rj_wake() {
+	rj_children=''
+	rj_list_streams
+	# exec, for not every shell runs a background command in the process that it names.
+	# shellcheck disable=SC2086
+	exec tail -q -c 1 -f $rj_streams ../registry.jsonl ../bell &
+	rj_note_child $!
+	rj_tick &
+	rj_note_child $!
+	#@ looking-on
+	IFS= read -r rj_line
+	rj_kill_children
+}
+
+# Write to stdout from time to time, ever more seldom: a job that ended without a record is found then.
+rj_tick() {
+	rj_pause=1
+	# What this waits with may outlive it, and must not hold its output open.
+	while rj_nap "$rj_pause" >/dev/null && printf .; do
+		[ "$rj_pause" -ge 16 ] || rj_pause=$((rj_pause * 2))
+	done
+}
+
+# Send what is new each time that standard input brings something, until that ends.  Prints rj_watched.
+rj_send_when_woken() {
+	rj_lag=0
+	{
+		rj_look || :
+		rj_await_wake && { rj_look || :; }
+		rj_lag=0
+		#@ streaming
+		while rj_look || { rj_await_wake && rj_look_closely; }; do :; done
+	} >&5
+	printf %s "$rj_watched"
+}
+
+# Read what standard input holds; fails at its end.
+rj_await_wake() {
+	# What was sent already, tail is still writing: take more of that at a time, but never wait for what may not come.
+	rj_reads=$((rj_lag / 65536))
+	[ "$rj_reads" -lt 16 ] || rj_reads=16
+	[ "$rj_reads" -gt 0 ] || rj_reads=1
+	rj_lag=$((rj_lag > rj_reads * 65536 ? rj_lag - rj_reads * 65536 : 0))
+	case $(LC_ALL=C dd bs=65536 count="$rj_reads" 2>&1 >/dev/null) in 0+0*) return 1 ;; esac
+}
+
+# Send what is new, looking often while there is something and once a second when there is not.  Prints rj_watched.
+rj_send_from_time_to_time() {
+	(IFS= read -r rj_line) <&3 >/dev/null 2>&1 5>&- &
+	rj_proc $!
+	rj_listener="$! ${rj_start:--} $rj_boot" rj_lag=0 rj_round=0 rj_pauses='0.05 0.1 0.2 0.5 1'
+	#@ polling
+	# shellcheck disable=SC2086
+	while rj_alive $rj_listener; do
+		if rj_look; then
+			rj_pauses='0.05 0.1 0.2 0.5 1'
+		else
+			rj_round=$((rj_round + 1))
+			[ $((rj_round % 5)) -ne 4 ] || rj_look_closely
+			rj_nap "${rj_pauses%% *}"
+			rj_pauses=${rj_pauses#* }
+		fi
+	done >&5
+	printf %s "$rj_watched"
+}
+
+# Send what is new of the watched jobs; tell of those that have ended, and watch them no more.  Fails if there was nothing.
+rj_look() {
+	rj_over='' rj_gone=''
+	for rj_one in $rj_watched; do
+		rj_uuid=${rj_one%%:*}
+		if [ -e "$rj_uuid/exit" ]; then
+			rj_over="$rj_over $rj_uuid"
+		elif [ ! -d "$rj_uuid" ]; then
+			rj_gone="$rj_gone $rj_uuid"
+		fi
+	done
+	# Sizes come after ends: what an ended job has written is all there.
+	rj_send_watched
+	rj_tell_ends
+	[ "$rj_sent$rj_over$rj_gone" ]
+}
+
+# Look for jobs that ended without a record; where there is nothing at all to tell, give a sign of life.
+rj_look_closely() {
+	rj_look && return
+	rj_over='' rj_gone=''
+	for rj_one in $rj_watched; do
+		! rj_has_died "${rj_one%%:*}" || rj_over="$rj_over ${rj_one%%:*}"
+	done
+	if [ "$rj_over" ]; then
+		rj_send_watched
+		rj_tell_ends
+	else
+		printf '%s beat\n' "$rj_marker"
+	fi
+}
+
+# Tell that jobs rj_over have ended and rj_gone are not there any more; watch them no more.
+rj_tell_ends() {
+	# shellcheck disable=SC2086
+	[ -z "$rj_over" ] || rj_facts $rj_over
+	for rj_uuid in $rj_over; do printf 'ended %s\n' "$rj_uuid"; done
+	for rj_uuid in $rj_gone; do printf 'gone %s\n' "$rj_uuid"; done
+	for rj_uuid in $rj_over $rj_gone; do rj_unwatch "$rj_uuid"; done
+}
+
+# The files of the watched streams: rj_streams.
+rj_list_streams() {
+	rj_streams=''
+	for rj_one in $rj_watched; do
+		case $rj_one in *:-:*) ;; *) rj_streams="$rj_streams ${rj_one%%:*}/out" ;; esac
+		case $rj_one in *:-) ;; *) rj_streams="$rj_streams ${rj_one%%:*}/err" ;; esac
+	done
+}
+
+# Send what is new of the watched streams, as their sizes are now; rj_sent is set if there was anything.
+rj_send_watched() {
+	rj_sent=''
+	rj_list_streams
+	[ "$rj_streams" ] || return 0
+	# shellcheck disable=SC2046,SC2086
+	set -- $(rj_print_sizes $rj_streams)
+	rj_rest=$rj_watched rj_watched=''
+	for rj_one in $rj_rest; do
+		rj_uuid=${rj_one%%:*} rj_at_err=${rj_one##*:} rj_at_out=${rj_one#*:}
+		rj_at_out=${rj_at_out%:*}
+		if [ "${1-}" = "$rj_uuid/out" ]; then
+			rj_send_new out "$rj_at_out" "$2"
+			rj_at_out=$rj_from
+			shift 2
+		fi
+		if [ "${1-}" = "$rj_uuid/err" ]; then
+			rj_send_new err "$rj_at_err" "$2"
+			rj_at_err=$rj_from
+			shift 2
+		fi
+		rj_watched="$rj_watched $rj_uuid:$rj_at_out:$rj_at_err"
+	done
+}
+
+# Send stream $1 of job rj_uuid from byte $2 up to its size $3: rj_from is how far it came, rj_sent is set if that was anything.
+rj_send_new() {
+	rj_from=$2
+	if [ "$2" -gt "$3" ]; then
+		rj_tell_shrunk "$rj_uuid" "$1" "$2" "$3"
+		rj_from=0
+	fi
+	[ "$rj_from" -lt "$3" ] || return 0
+	rj_lag=$((${rj_lag:-0} + $3 - rj_from)) rj_sent=1
+	rj_send_frame "$rj_uuid/$1" "$rj_from" "$3"
+	rj_from=$3
+}
+
+# Whether job $1, which has no exit record, has ended all the same.
+rj_has_died() {
+	rj_read_identity "$1"
+	[ "$rj_pid" ] || return 1
+	! rj_alive "$rj_pid" "$rj_begin" "$rj_booted" "$rj_place" "$rj_site" || return 1
+	[ "$rj_booted" = "$rj_boot" ] || return 0
+	rj_seen=''
+	rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"
+	[ -z "$rj_pids" ]
+}
+
+# Note child process $1, to be killed later: adds to rj_children.
+rj_note_child() { ! rj_proc "$1" || rj_children="$rj_children $1:$rj_start"; }
+
+# Kill the noted children that still are what they were: a pid may be somebody else's by now.
+# KILL, for a child that has not become tail yet would note TERM, as a shell does, and forget it.
+rj_kill_children() {
+	for rj_word in $rj_children; do
+		! rj_proc "${rj_word%%:*}" || [ "$rj_start" != "${rj_word#*:}" ] || kill -KILL "${rj_word%%:*}"
+	done 2>/dev/null
+	rj_children=''
+}
