@@ -59,13 +59,16 @@ rj_serve() {
 	IFS=' ' read -r rj_op rj_count rj_size || rj_fail cut "the request ended early"
 	case $rj_count$rj_size in '' | *[!0-9]*) rj_fail cut "the request is broken" ;; esac
 	set --
-	while [ "$rj_count" -gt 0 ]; do
-		IFS= read -r rj_value || rj_fail cut "the request ended early"
-		set -- "$@" "$rj_value"
-		rj_count=$((rj_count - 1))
-	done
-	IFS=' ' read -r rj_value || rj_fail cut "the request ended early"
-	[ "$rj_value" = go ] || rj_fail cut "the request is broken"
+	# start reads its lines itself: there may be thousands.
+	if [ "$rj_op" != start ]; then
+		while [ "$rj_count" -gt 0 ]; do
+			IFS= read -r rj_value || rj_fail cut "the request ended early"
+			set -- "$@" "$rj_value"
+			rj_count=$((rj_count - 1))
+		done
+		IFS=' ' read -r rj_value || rj_fail cut "the request ended early"
+		[ "$rj_value" = go ] || rj_fail cut "the request is broken"
+	fi
 	rj_read_machine
 	if [ -h "$rj_owner" ] || { [ -e "$rj_owner" ] && [ ! -O "$rj_owner" ]; }; then rj_fail foreign "$rj_owner"; fi
 	case $rj_op in

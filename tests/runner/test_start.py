@@ -1,0 +1,169 @@
+"""The request of ``start``: its keyed lines, its body, what becomes of them, and what many jobs in one cost."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import uuid as uuids
+from pathlib import Path
+
+import pytest
+from runner.conftest import SHELLS, SYSTEM_PATH, Host, shell_folder
+
+from rjob.errors import OwnerError
+from rjob.models import JobSpec, State
+from rjob.runner import launch as launching
+from rjob.runner.launch import launch_of, retry_of, start_request
+
+
+def new() -> str:
+    return str(uuids.uuid4())
+
+
+# ------------------------------------------------------------------------------------------------ keyed lines
+
+
+def test_a_line_that_the_runner_does_not_know_is_an_error_and_nothing_is_done(any_host: Host) -> None:
+    any_host.ended(any_host.line("exit 0"))
+    launch = launch_of(JobSpec(line="exit 0"), new())
+    lines, body = start_request([launch])
+    with pytest.raises(OwnerError) as caught:
+        any_host.ask("start", *lines, b"priority low secret", body=body)
+    assert caught.value.code == "unknown-line"
+    assert "priority" in caught.value.message
+    assert "secret" not in caught.value.message
+    assert list((any_host.owner / "new").iterdir()) == []
+    assert not any_host.folder(launch.uuid).exists()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["text spec x"],
+        ["job ../x", "record x"],
+        ["job 11111111", "part ../x 1"],
+        ["job 11111111", "text ../x y"],
+        ["job 11111111", "part stdin 2"],
+        ["job 11111111", "part stdin x"],
+        ["job 11111111", "copy ../.."],
+        ["jobs ../x"],
+    ],
+    ids=" ".join,
+)
+def test_a_line_that_makes_no_sense_is_refused(any_host: Host, lines: list[str]) -> None:
+    any_host.ended(any_host.line("exit 0"))
+    with pytest.raises(OwnerError) as caught:
+        any_host.ask("start", *lines, body=b"x")
+    assert caught.value.code in ("cut", "unknown-line")
+    assert list((any_host.owner / "new").iterdir()) == []
+
+
+def test_a_request_without_jobs_leaves_the_lock_free(any_host: Host) -> None:
+    any_host.ask("start")
+    any_host.ended(any_host.line("exit 0"))
+
+
+# ------------------------------------------------------------------------------------------------ the body
+
+
+def run_functions(folder: Path, shell: str, script: str, data: bytes) -> bytes:
+    """Let a shell run a script that begins with the runner's functions for start; return what it prints."""
+    functions = (Path(launching.__file__).parent / "posix" / "start.sh").read_text()
+    done = subprocess.run(
+        ["sh", "-c", functions + script, "sh", str(folder)],
+        input=data,
+        capture_output=True,
+        check=True,
+        env={"PATH": f"{shell_folder(folder, shell)}:{SYSTEM_PATH}", "LC_ALL": "C"},
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("tool", ["dd", "a dd without fullblock"])
+@pytest.mark.parametrize("size", [1, 5, 65535, 65536, 65537, 300_000])
+def test_what_stands_behind_the_body_stays_to_be_read(tmp_path: Path, shell: str, tool: str, size: int) -> None:
+    old = 'dd() { case $* in *fullblock*) return 1 ;; esac; command dd "$@"; }\n' if tool != "dd" else ""
+    script = f"""{old}rj_read_bytes {size} "$1/first"
+rj_read_bytes 3 "$1/second"
+while IFS= read -r rj_line; do printf '%s\\n' "$rj_line"; done"""
+    body = bytes(range(256)) * (size // 256 + 1)
+    told = run_functions(tmp_path, shell, script, body[:size] + b"abc" + b"first line\nlast\n")
+    assert told == b"first line\nlast\n"
+    assert (tmp_path / "first").read_bytes() == body[:size]
+    assert (tmp_path / "second").read_bytes() == b"abc"
+
+
+def test_a_body_that_comes_in_pieces_arrives_whole(any_host: Host) -> None:
+    data = bytes(range(256)) * 1000
+    launch = launch_of(JobSpec(argv=("cat",), stdin=data), new())
+    lines, body = start_request([launch])
+    exchange = any_host.open("start", *lines, body=body[:10])
+    # The request announces all of it: what is missing comes later.
+    exchange.close()
+    assert not any_host.folder(launch.uuid).exists()
+    any_host.launch(launch)
+    any_host.ended(launch.uuid)
+    assert any_host.out(launch.uuid) == data
+
+
+# ------------------------------------------------------------------------------------------------ the neutral form
+
+
+def test_each_job_keeps_what_it_is_to_run_in_a_neutral_form(any_host: Host) -> None:
+    spec = JobSpec(
+        line="echo 'a\n%' $A",
+        cwd="/tmp",
+        env=(("A", "ü\udcff"), ("B", "2")),
+        secrets=(("TOKEN", "hidden"),),
+        stdin=b"data",
+        shell="sh",
+        merge=True,
+        time_limit=60,
+    )
+    job = any_host.start_spec(spec)
+    path = any_host.folder(job) / "spec.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert json.loads(path.read_text()) == {
+        "v": 1,
+        "line": spec.line,
+        "cwd": "/tmp",
+        "shell": "sh",
+        "merge": True,
+        "time_limit": 60,
+        "env": {"A": "ü\udcff", "B": "2"},
+        "secrets": ["TOKEN"],
+        "stdin": True,
+    }
+    any_host.ended(job)
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept"),
+    [
+        (JobSpec(argv=("a", "b c")), {"argv": ["a", "b c"]}),
+        (JobSpec(script=b"x", script_name="x.sh", argv=("1",)), {"script": "x.sh", "argv": ["1"]}),
+        (JobSpec(script=b"x"), {"script": "script"}),
+        (JobSpec(line="x", login=True), {"line": "x", "login": True}),
+        (JobSpec(argv=("x" * 5000,)), {"argv": ["x" * 5000]}),
+    ],
+)
+def test_the_neutral_form(spec: JobSpec, kept: dict[str, object]) -> None:
+    parts = dict(launch_of(spec, "u").parts)
+    assert json.loads(parts["spec.json"]) == {"v": 1} | kept
+
+
+def test_a_retry_keeps_the_neutral_form_and_a_job_that_has_none_can_be_retried(any_host: Host) -> None:
+    old = any_host.line("echo again")
+    any_host.ended(old)
+    before = (any_host.folder(old) / "spec.json").read_bytes()
+    record = any_host.job(old).record
+    assert record is not None
+    any_host.launch(retry_of(record, old, first := new(), {}))
+    assert (any_host.folder(first) / "spec.json").read_bytes() == before
+    # As version 0.1 left it.
+    (any_host.folder(old) / "spec.json").unlink()
+    any_host.launch(retry_of(record, old, second := new(), {}))
+    assert any_host.ended(second).state is State.COMPLETED
+    assert any_host.out(second) == b"again\n"
