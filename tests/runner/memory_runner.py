@@ -60,10 +60,12 @@ class MemoryRunner:
         self.next = 1
         self.events: list[dict[str, Any]] = []
         self.installed = False
+        self.requests = 0
         self.files: dict[str, bytes] = {}
 
     async def __call__(self, command: FakeCommand) -> int:
         """Serve one request: the handler of a fake machine."""
+        self.requests += 1
         reader = Reader(command)
         marker = await reader.line()
         await reader.line()

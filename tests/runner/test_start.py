@@ -167,3 +167,24 @@ def test_a_retry_keeps_the_neutral_form_and_a_job_that_has_none_can_be_retried(a
     any_host.launch(retry_of(record, old, second := new(), {}))
     assert any_host.ended(second).state is State.COMPLETED
     assert any_host.out(second) == b"again\n"
+
+
+# ------------------------------------------------------------------------------------------------ secrets
+
+
+def test_no_job_of_a_request_sees_another_one_s_secrets(any_host: Host) -> None:
+    specs = [JobSpec(argv=("env", "-0"), secrets=((f"SECRET_{n}", f"it's {n}\n"),) if n else ()) for n in range(4)]
+    launches = [launch_of(spec, new()) for spec in specs]
+    any_host.launch(*launches)
+    for launch in launches:
+        any_host.ended(launch.uuid)
+    records = [any_host.job(launch.uuid).record for launch in launches]
+    values = {key: value for spec in specs for key, value in spec.secrets}
+    again = [
+        retry_of(record or {}, launch.uuid, new(), values) for record, launch in zip(records, launches, strict=True)
+    ]
+    any_host.launch(*again)
+    for one, spec in zip([*launches, *again], [*specs, *specs], strict=True):
+        any_host.ended(one.uuid)
+        seen = [part.decode() for part in any_host.out(one.uuid).split(b"\0") if b"SECRET" in part]
+        assert seen == [f"{key}={value}" for key, value in spec.secrets]
