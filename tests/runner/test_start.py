@@ -9,12 +9,15 @@ import uuid as uuids
 from pathlib import Path
 
 import pytest
-from runner.conftest import SHELLS, SYSTEM_PATH, Host, shell_folder
+from fault_points import runner_with
+from runner.conftest import RUNNER, SHELLS, SYSTEM_PATH, Host, shell_folder
+from runner.test_crashes import Sabotage, quiet
 
 from rjob.errors import OwnerError
 from rjob.models import JobSpec, State
 from rjob.runner import launch as launching
 from rjob.runner.launch import launch_of, retry_of, start_request
+from rjob.runner.protocol import new_marker, request
 
 
 def new() -> str:
@@ -188,3 +191,99 @@ def test_no_job_of_a_request_sees_another_one_s_secrets(any_host: Host) -> None:
         any_host.ended(one.uuid)
         seen = [part.decode() for part in any_host.out(one.uuid).split(b"\0") if b"SECRET" in part]
         assert seen == [f"{key}={value}" for key, value in spec.secrets]
+
+
+# ------------------------------------------------------------------------------------------------ ends nobody noted
+
+
+def ends_of(host: Host) -> list[str]:
+    return [event["instance"] for line in host.journal() if (event := json.loads(line))["event"] == "end"]
+
+
+def list_as_running(host: Host, numbers: range) -> None:
+    """Put jobs there that run, as far as the owner's folder can tell."""
+    for number in numbers:
+        name = f"{number:08d}-0000-4000-8000-000000000000"
+        host.folder(name).mkdir()
+        (host.folder(name) / "id").write_text(f"{number}\n")
+        (host.folder(name) / "identity").write_text("1 1 boot setsid t token -\n")
+        for place in ("ids", "live"):
+            (host.owner / place / str(number)).write_text(name + "\n")
+    (host.owner / "next").write_text(f"{numbers[-1] + 1:<15} {0:<15}\n")
+
+
+def test_an_end_waits_in_a_folder_of_its_own_until_it_is_journalled(any_host: Host) -> None:
+    any_host.install()
+    killed = launch_of(JobSpec(line="exit 3"), new())
+    with Sabotage(any_host, runner_with("end-recorded", "kill -KILL $$")):
+        any_host.launch(killed)
+        any_host.ended(killed.uuid)
+        quiet(any_host)
+    assert [path.name for path in (any_host.owner / "ends").iterdir()] == [killed.uuid]
+    other = any_host.line("exit 0")
+    any_host.settled(other)
+    quiet(any_host)
+    assert sorted(ends_of(any_host)) == sorted([killed.uuid, other])
+    assert list((any_host.owner / "ends").iterdir()) == []
+    assert list((any_host.owner / "live").iterdir()) == []
+
+
+def test_an_end_without_a_hint_is_found_after_some_starts(host: Host) -> None:
+    host.settled(host.line("exit 0"))
+    quiet(host)
+    list_as_running(host, range(2, 300))
+    hidden = f"{150:08d}-0000-4000-8000-000000000000"
+    (host.folder(hidden) / "exit").write_text("1 0 - 2026-01-01T00:00:00Z\n")
+    for _ in range(40):
+        host.settled(host.line("exit 0"))
+        if hidden in ends_of(host):
+            break
+    assert ends_of(host).count(hidden) == 1
+    assert not (host.owner / "live" / "150").exists()
+    assert len(list((host.owner / "live").iterdir())) == 297
+
+
+def test_a_hint_to_nothing_goes(host: Host) -> None:
+    host.settled(host.line("exit 0"))
+    (host.owner / "ends" / new()).touch()
+    host.settled(host.line("exit 0"))
+    assert list((host.owner / "ends").iterdir()) == []
+
+
+def test_whoever_has_the_lock_journals_the_ends_that_wait_for_it(host: Host) -> None:
+    """Nobody waits for the lock whose end another one has journalled."""
+    host.install()
+    launches = [launch_of(JobSpec(line="exit 0"), new()) for _ in range(30)]
+    with Sabotage(host, runner_with("ends-unlisted", f"echo x >>{host.root}/times")):
+        host.launch(*launches)
+        for launch in launches:
+            host.settled(launch.uuid)
+    assert len((host.root / "times").read_text().split()) < 30
+    assert sorted(ends_of(host)) == sorted(launch.uuid for launch in launches)
+    quiet(host)
+    assert list((host.owner / "ends").iterdir()) == []
+    assert list((host.owner / "live").iterdir()) == []
+
+
+def test_a_start_does_not_look_at_every_job_that_runs(host: Host) -> None:
+    """Counted, not timed: the files that the runner looks for."""
+    host.settled(host.line("exit 0"))
+    quiet(host)
+    host.settled(host.line("exit 0"))
+    few = looks_of_a_start(host)
+    list_as_running(host, range(5, 3000))
+    many = looks_of_a_start(host)
+    assert many < few + 100
+
+
+def looks_of_a_start(host: Host) -> int:
+    """How many system calls on files the runner of a start makes, without what it starts."""
+    lines, body = start_request([launch_of(JobSpec(line="exit 0"), uuid := new())])
+    marker, trace = new_marker(), host.root / "trace"
+    exchange = host.spawn(["strace", "-f", "-o", str(trace), "-e", "trace=%file", *RUNNER.bootstrap()], marker)
+    exchange.say(request(marker, "start", *lines, body=body, home=str(host.home)))
+    exchange.hang_up()
+    exchange.finish()
+    host.settled(uuid)
+    quiet(host)
+    return sum("/live" in line or "/jobs" in line or "/ids" in line for line in trace.read_text().splitlines())

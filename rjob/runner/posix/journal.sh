@@ -97,28 +97,52 @@ rj_end_line() {
 	rj_line='{"v":1,"event":"end","id":'$rj_id',"instance":"'$1'","time":"'$rj_when'","status":'$rj_status'}'
 }
 
-# Journal the ends whose own runner was killed before it could, or had no space.
-rj_settle_live() {
+# With the lock: journal ends that their own runners did not come to, however many jobs run: those that wait in ends/, and
+# some of live/.  Where no hint could be written, or an older runner wrote none, that list has to be looked through: 16 numbers
+# at each call, so that many calls have seen all of it.  Reads rj_next.
+rj_settle_left() {
 	set --
-	for rj_file in "$rj_owner"/live/[0-9]*; do
-		rj_uuid=''
-		{ IFS= read -r rj_uuid <"$rj_file"; } 2>/dev/null || continue
-		[ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] || set -- "$@" "$rj_uuid"
+	# A power of two: the rest of a division by it comes round while the numbers grow.
+	rj_step=1
+	while [ $((rj_step * 16)) -lt "$rj_next" ]; do rj_step=$((rj_step * 2)); done
+	rj_n=$((rj_next % rj_step))
+	while [ "$rj_n" -lt "$rj_next" ]; do
+		if [ -e "$rj_owner/live/$rj_n" ]; then
+			rj_uuid=''
+			{ IFS= read -r rj_uuid <"$rj_owner/live/$rj_n"; } 2>/dev/null
+			[ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] || set -- "$@" "$rj_uuid"
+		fi
+		rj_n=$((rj_n + rj_step))
+	done
+	rj_settle_waiting "$@"
+}
+
+# With the lock: journal the ends of jobs $*, and of those that wait in ends/: of a hundred, for somebody waits for the lock.
+rj_settle_waiting() {
+	for rj_file in "$rj_owner"/ends/*; do
+		[ -e "$rj_file" ] && [ $# -lt 100 ] || break
+		set -- "$@" "${rj_file##*/}"
 	done
 	[ $# -eq 0 ] || rj_settle "$@"
 }
 
-# Journal the ends of jobs $* that are still listed as unfinished; called with the lock.  On a full disk they stay listed.
+# With the lock: journal the ends of jobs $* that are still listed as unfinished.  On a full disk they stay listed.
 rj_settle() {
 	rj_lines='' rj_done=''
 	for rj_uuid; do
-		rj_end_line "$rj_uuid" && [ -e "$rj_owner/live/$rj_id" ] || continue
-		rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done live/$rj_id"
+		if rj_end_line "$rj_uuid"; then
+			rj_done="$rj_done ends/$rj_uuid"
+			case "$rj_done " in *" live/$rj_id "*) continue ;; esac
+			[ -e "$rj_owner/live/$rj_id" ] || continue
+			rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done live/$rj_id"
+		elif [ ! -d "$rj_owner/jobs/$rj_uuid" ]; then
+			rj_done="$rj_done ends/$rj_uuid"
+		fi
 	done
-	[ "$rj_lines" ] && rj_intend "${rj_lines%?}" || return 0
+	[ -z "$rj_lines" ] || rj_intend "${rj_lines%?}" || return 0
 	# What stays listed is journalled by whoever takes the lock next, from pending: not twice.
 	# shellcheck disable=SC2086
-	(cd "$rj_owner" && rm -f $rj_done) || { rj_backlog=1; return 0; }
+	[ -z "$rj_done" ] || (cd "$rj_owner" && rm -f $rj_done) || { rj_backlog=1; return 0; }
 	#@ ends-unlisted
-	rj_append "${rj_lines%?}"
+	[ -z "$rj_lines" ] || rj_append "${rj_lines%?}"
 }

@@ -33,6 +33,7 @@ rj_pick_cgroups() {
 # The identity names who claimed the run: never record the end of a run that another supervisor claimed.
 # 128+n cannot be told from a command's own status, but ksh93 (256+n) and yash (384+n) know better.
 # The record's blocks were taken at commit, so a full disk can neither keep the truth out nor let half of it in.
+# It leaves a hint in ends/ before it records the end: should it, or what it turns into, be killed, somebody journals that end.
 # It ends the watcher of the time limit with its own process group, whose number cannot be anybody else's while it lives;
 # a watcher that is at work must finish that.  Where there is no setsid the group is the caller's, and is left alone.
 rj_supervisor='trap : HUP INT TERM
@@ -48,6 +49,7 @@ IFS=" " read -r rj_pid rj_1 rj_2 rj_3 rj_4 rj_token rj_5 <"$1/identity"
 [ "$2" -le 256 ] || rj_signal=$(($2 - 256)) rj_status=$(($2 - 128))
 [ "$2" -le 384 ] || rj_signal=$(($2 - 384)) rj_status=$(($2 - 256))
 #@ command-ended
+{ true >"${1%/jobs/*}/ends/${1##*/}"; } 2>/dev/null
 rj_line="1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)"
 until printf "%-63s\n" "$rj_line" 1<>"$1/exit.new" && mv -f "$1/exit.new" "$1/exit"; do
 	rj_tries=$((rj_tries + 1))

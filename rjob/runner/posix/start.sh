@@ -12,8 +12,8 @@
 #   secret KEY=ESCAPED   a variable that goes to no disk
 
 rj_make_owner() {
-	[ -d "$rj_owner/jobs" ] && [ -d "$rj_owner/ids" ] && [ -d "$rj_owner/new" ] && [ -d "$rj_owner/live" ] ||
-		mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" 2>/dev/null || rj_fail read-only "$rj_owner"
+	[ -d "$rj_owner/jobs" ] && [ -d "$rj_owner/ids" ] && [ -d "$rj_owner/new" ] && [ -d "$rj_owner/live" ] && [ -d "$rj_owner/ends" ] ||
+		mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" "$rj_owner/ends" 2>/dev/null || rj_fail read-only "$rj_owner"
 	rj_read_host
 	rj_word=''
 	{ IFS= read -r rj_word <"$rj_owner/host"; } 2>/dev/null
@@ -294,7 +294,7 @@ rj_publish() {
 	# shellcheck disable=SC2086
 	rj_alive $rj_me || return 0
 	if [ "$rj_lines" ]; then rj_append "${rj_lines%?}"; elif [ "$rj_backlog" ]; then rj_recover; fi 2>/dev/null || :
-	rj_settle_live
+	rj_settle_left
 	#@ published
 	rj_unlock "$rj_new"
 }
