@@ -99,7 +99,7 @@ rj_end_line() {
 
 # With the lock: journal ends that their own runners did not come to, however many jobs run: those that wait in ends/, and
 # some of live/.  Where no hint could be written, or an older runner wrote none, that list has to be looked through: 16 numbers
-# at each call, so that many calls have seen all of it.  Reads rj_next.
+# at each call, so that many calls have seen all of it.  Reads rj_next.  The hints stay, for who does the rest of the end's work.
 rj_settle_left() {
 	set --
 	# A power of two: the rest of a division by it comes round while the numbers grow.
@@ -114,35 +114,36 @@ rj_settle_left() {
 		fi
 		rj_n=$((rj_n + rj_step))
 	done
-	rj_settle_waiting "$@"
+	rj_list_waiting "$@"
+	# shellcheck disable=SC2086
+	[ -z "$rj_ending" ] || rj_settle $rj_ending
 }
 
-# With the lock: journal the ends of jobs $*, and of those that wait in ends/: of a hundred, for somebody waits for the lock.
-rj_settle_waiting() {
+# List jobs $*, and those that wait in ends/, a hundred at most, for somebody waits for the lock: rj_ending.
+rj_list_waiting() {
 	for rj_file in "$rj_owner"/ends/*; do
 		[ -e "$rj_file" ] && [ $# -lt 100 ] || break
-		set -- "$@" "${rj_file##*/}"
+		rj_uuid=${rj_file##*/}
+		# A hint comes before the record: there the supervisor is still at work.
+		[ -e "$rj_owner/jobs/$rj_uuid/exit" ] || [ ! -d "$rj_owner/jobs/$rj_uuid" ] || continue
+		set -- "$@" "$rj_uuid"
 	done
-	[ $# -eq 0 ] || rj_settle "$@"
+	rj_ending="$*"
 }
 
-# With the lock: journal the ends of jobs $* that are still listed as unfinished.  On a full disk they stay listed.
+# With the lock: journal the ends of jobs $* that are still listed as unfinished.  On a full disk they stay listed, and it fails.
 rj_settle() {
 	rj_lines='' rj_done=''
 	for rj_uuid; do
-		if rj_end_line "$rj_uuid"; then
-			rj_done="$rj_done ends/$rj_uuid"
-			case "$rj_done " in *" live/$rj_id "*) continue ;; esac
-			[ -e "$rj_owner/live/$rj_id" ] || continue
-			rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done live/$rj_id"
-		elif [ ! -d "$rj_owner/jobs/$rj_uuid" ]; then
-			rj_done="$rj_done ends/$rj_uuid"
-		fi
+		rj_end_line "$rj_uuid" && [ -e "$rj_owner/live/$rj_id" ] || continue
+		case "$rj_done " in *" live/$rj_id "*) continue ;; esac
+		rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done live/$rj_id"
 	done
-	[ -z "$rj_lines" ] || rj_intend "${rj_lines%?}" || return 0
+	[ "$rj_lines" ] || return 0
+	rj_intend "${rj_lines%?}" || return 1
 	# What stays listed is journalled by whoever takes the lock next, from pending: not twice.
 	# shellcheck disable=SC2086
-	[ -z "$rj_done" ] || (cd "$rj_owner" && rm -f $rj_done) || { rj_backlog=1; return 0; }
+	(cd "$rj_owner" && rm -f $rj_done) || { rj_backlog=1; return 1; }
 	#@ ends-unlisted
-	[ -z "$rj_lines" ] || rj_append "${rj_lines%?}"
+	rj_append "${rj_lines%?}"
 }

@@ -117,10 +117,42 @@ rj_launch() {
 }
 
 # Launch the jobs rj_jobs, which are committed, and let go of the lock meanwhile.  Reads their secrets from rj_secrets_1, ...
+# Several are started at a time, in shares; replies of different shares may come in any order.
 rj_launch_all() {
-	rj_published='' rj_each=0
+	rj_published='' rj_shares=$rj_number
+	[ "$rj_shares" -le 8 ] || rj_shares=8
+	case $rj_shares in
+	0) rj_publish ;;
+	1) rj_launch_share 1 ;;
+	*) rj_launch_shares "$rj_shares" 4>&1 ;;
+	esac
+}
+
+# Launch shares $1, $1 - 1, ..., 1 side by side, and return when all have been; descriptor 4 is the reply.  A pipeline, for `&`
+# would leave SIGINT ignored in everything that the jobs run; a line through it says that a share is done.
+rj_launch_shares() {
+	if [ "$1" -gt 1 ]; then
+		{
+			# The first share does that.
+			rj_published=1
+			rj_launch_share "$1" >&4 4>&-
+			echo done
+		} | rj_launch_shares $(($1 - 1))
+	else
+		rj_publish 4>&-
+		rj_published=1
+		rj_launch_share 1 >&4 4>&-
+	fi
+	# Standard input is the pipe from the next share; the last one has none.
+	[ "$1" -eq "$rj_shares" ] || IFS= read -r rj_word || :
+}
+
+# Launch share $1 of the jobs: each rj_shares-th.
+rj_launch_share() {
+	rj_each=0
 	for rj_one in $rj_jobs; do
 		rj_each=$((rj_each + 1)) rj_id=''
+		[ $((rj_each % rj_shares + 1)) -eq "$1" ] || continue
 		# Not there if the disk was full.
 		{ IFS= read -r rj_id <"$rj_owner/jobs/$rj_one/id"; } 2>/dev/null || continue
 		printf 'job %s %s\n' "$rj_one" "$rj_id"
@@ -128,6 +160,6 @@ rj_launch_all() {
 		rj_launch "$rj_one" "$rj_plain"
 		rj_published=1
 	done
-	# For a request without jobs.
+	# If there was nothing to launch.
 	rj_publish
 }

@@ -23,8 +23,8 @@ rj_lock() {
 			rj_break
 		else
 			rj_beat "$rj_waits"
-			# Not in step with the others who wait.
-			rj_nap "0.0$((2 + (rj_waits < 7 ? rj_waits : 7) - ($$ + rj_waits) % 3))"
+			# Not in step with the others who wait; longer, if others may do the work.
+			rj_nap "0.${1:+"$((1 + $$ % 2))"}0$((2 + (rj_waits < 7 ? rj_waits : 7) - ($$ + rj_waits) % 3))"
 			#@ waiting
 		fi
 		rj_waits=$((rj_waits + 1))
@@ -35,9 +35,9 @@ rj_lock() {
 	[ ! -s "$rj_owner/pending" ] || rj_recover || :
 }
 
-# Let go of the lock, and take away folder $1 if it is given.
+# Let go of the lock, and take away the files and folders $*.
 rj_unlock() {
-	rm -rf "$rj_owner/lock" ${1:+"$1"}
+	rm -rf "$rj_owner/lock" "$@"
 	#@ unlocked
 }
 

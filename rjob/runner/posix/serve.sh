@@ -82,21 +82,10 @@ rj_serve() {
 
 rj_read_boot
 case ${1-} in
-ended | expire)
+expire)
 	umask 077
 	rj_marker=$1 rj_self=$0 rj_owner=${2%/jobs/*} rj_namespace=$3
-	if [ "$1" = ended ]; then
-		# Whoever has the lock journals all the ends that wait for it.
-		rj_word=$rj_owner/ends/${2##*/}
-		[ -e "$rj_word" ] || rj_word=''
-		if rj_lock ${rj_word:+"$rj_word"}; then
-			rj_settle_waiting "${2##*/}"
-			rj_unlock
-		fi
-		rj_note_survivors "${2##*/}"
-	else
-		rj_op_stop TERM 100 expired "${2##*/}"
-	fi
+	rj_op_stop TERM 100 expired "${2##*/}"
 	;;
 host)
 	umask 077

@@ -232,14 +232,14 @@ rj_commit() {
 	rj_read_next
 	rj_check_next
 	rj_lines='' rj_moves='' rj_first=$rj_next
-	for rj_uuid in $rj_jobs; do
-		[ ! -d "$rj_owner/jobs/$rj_uuid" ] || continue
+	for rj_one in $rj_jobs; do
+		[ ! -d "$rj_owner/jobs/$rj_one" ] || continue
 		if [ $((rj_next - rj_first)) -ge 50 ]; then
 			rj_move_in || return 0
 			rj_append "${rj_lines%?}" 2>/dev/null || :
 			rj_lines='' rj_moves='' rj_first=$rj_next
 		fi
-		rj_number_job "$rj_uuid" || { rj_keep_moved; return 0; }
+		rj_number_job "$rj_one" || { rj_keep_moved; return 0; }
 	done
 	[ -z "$rj_moves" ] || rj_move_in || return 0
 	#@ committed
