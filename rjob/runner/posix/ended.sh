@@ -1,22 +1,43 @@
 # The end of a job, once its supervisor has recorded it: journal it, note what lives on.
 
-# Journal the end of job $1, and of all others whose runners wait for the lock: these find their hints gone, and go.
-rj_journal_end() {
+# Journal the end of job $1, and of all others that wait in ends/, until none does.  Whose own runners wait for the lock find their
+# hints gone, and go.  Jobs that end meanwhile leave no runner at all if they find this one's identity in collector; so that none is
+# missed, a supervisor leaves its hint before it looks for that, and this looks for hints once more when it has taken it away.
+rj_journal_ends() {
 	# On a full disk there may be no hint.
 	rj_word=$rj_owner/ends/$1
 	[ -e "$rj_word" ] || rj_word=''
 	rj_lock ${rj_word:+"$rj_word"} || return 0
 	rj_list_waiting "$1"
-	set -- "$1"
-	# shellcheck disable=SC2086
-	if rj_settle $rj_ending; then
-		for rj_uuid in $rj_ending; do set -- "$@" "$rj_owner/ends/$rj_uuid"; done
-	else
-		rj_ending=$1
-	fi
-	shift
-	rj_unlock "$@"
+	rj_collects=''
+	case $rj_ending in *' '*) { printf '%s\n' "$rj_me" >"$rj_owner/collector" && rj_collects=1; } 2>/dev/null ;; esac
+	while rj_journal_waiting; do
+		rj_note_all_survivors
+		[ "$rj_collects" ] || return 0
+		# Each round looks at all processes: the more ends it is for, the better.
+		rj_nap 0.2
+		rj_list_waiting
+		if [ -z "$rj_ending" ]; then
+			rm -f "$rj_owner/collector"
+			#@ collector-gone
+			rj_list_waiting
+			[ "$rj_ending" ] || return 0
+		fi
+		rj_lock
+	done
+	rj_ending=$1
 	rj_note_all_survivors
+}
+
+# With the lock: journal the ends of jobs rj_ending, take away their hints, let go of the lock.  Fails if that cannot be done.
+rj_journal_waiting() {
+	set --
+	for rj_uuid in $rj_ending; do set -- "$@" "$rj_owner/ends/$rj_uuid"; done
+	# shellcheck disable=SC2086
+	rj_settle $rj_ending || set -- "$rj_owner/collector"
+	rj_unlock "$@"
+	#@ hints-gone
+	[ "$1" != "$rj_owner/collector" ] && [ ! -e "$1" ]
 }
 
 # Note which processes of the jobs rj_ending, whose commands have just ended, live on.
@@ -72,6 +93,6 @@ if [ "${1-}" = ended ]; then
 	umask 077
 	rj_marker=$1 rj_self=$0 rj_owner=${2%/jobs/*} rj_namespace=$3
 	rj_read_boot
-	rj_journal_end "${2##*/}"
+	rj_journal_ends "${2##*/}"
 	exit
 fi

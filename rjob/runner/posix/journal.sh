@@ -147,3 +147,11 @@ rj_settle() {
 	#@ ends-unlisted
 	rj_append "${rj_lines%?}"
 }
+
+# With the lock: take away the identity of a collector of ends (ended.sh) that is dead, or nobody would be one again.
+rj_drop_collector() {
+	rj_word=''
+	{ IFS= read -r rj_word <"$rj_owner/collector"; } 2>/dev/null || return 0
+	# shellcheck disable=SC2086
+	rj_alive $rj_word || rm -f "$rj_owner/collector"
+}

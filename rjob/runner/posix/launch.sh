@@ -34,13 +34,14 @@ rj_pick_cgroups() {
 # 128+n cannot be told from a command's own status, but ksh93 (256+n) and yash (384+n) know better.
 # The record's blocks were taken at commit, so a full disk can neither keep the truth out nor let half of it in.
 # It leaves a hint in ends/ before it records the end: should it, or what it turns into, be killed, somebody journals that end.
+# Where a collector is at work (ended.sh), that does so, and this is all.
 # It ends the watcher of the time limit with its own process group, whose number cannot be anybody else's while it lives;
 # a watcher that is at work must finish that.  Where there is no setsid the group is the caller's, and is left alone.
 rj_supervisor='trap : HUP INT TERM
 cd /
 if [ -s "$1/limit" ]; then exec sh "$0" watch "$1" "$7" </dev/null >/dev/null 2>&1 & fi
 sh "$0" become "$1" "$2" "$3" "$4" "$5" "$6" "$8" "$$" "$9" "${10}"
-set -- "$1" "$?" "$3" "$6" "$7" "${!-}"
+set -- "$1" "$?" "$3" "$6" "$7" "${!-}" "$8"
 exec </dev/null >/dev/null 2>&1
 rj_watched() { [ "$1" ] && [ "$1" != 0 ] && [ "$2" != none ]; }
 rj_pid= rj_token= rj_signal=- rj_status=$2 rj_tries=0
@@ -58,6 +59,9 @@ until printf "%-63s\n" "$rj_line" 1<>"$1/exit.new" && mv -f "$1/exit.new" "$1/ex
 done
 #@ end-recorded
 [ -e "$1/expired" ] || { rj_watched "$6" "$3" && kill -TERM 0; }
+rj_pid= rj_3=
+IFS=" " read -r rj_pid rj_1 rj_2 rj_3 <"${1%/jobs/*}/collector"
+[ "$rj_pid" ] && [ "$rj_3" = "$7" ] && kill -0 "$rj_pid" && exit
 eval "$5"
 rj_self=$0 rj_spoilt=
 rj_check "${0%/runner/*}"
@@ -77,7 +81,10 @@ rj_start_supervisor() {
 	case $rj_detach in
 	# Not every setsid can be told to fork.  But where the first one leads a session, a second one has to, and
 	# returns: unlike "&", that leaves SIGINT alone.
-	setsid) "$rj_tool" -f "$@" || "$rj_tool" "$rj_tool" "$@" ;;
+	setsid)
+		[ -z "$rj_forks" ] || exec "$rj_tool" -f "$@"
+		"$rj_tool" -f "$@" || "$rj_tool" "$rj_tool" "$@"
+		;;
 	perl) "$rj_tool" -e 'use POSIX (); fork and exit; POSIX::setsid(); exec @ARGV' -- "$@" ;;
 	python3) "$rj_tool" -c 'import os, sys
 if os.fork() == 0:
@@ -119,8 +126,10 @@ rj_launch() {
 # Launch the jobs rj_jobs, which are committed, and let go of the lock meanwhile.  Reads their secrets from rj_secrets_1, ...
 # Several are started at a time, in shares; replies of different shares may come in any order.
 rj_launch_all() {
-	rj_published='' rj_shares=$rj_number
+	rj_published='' rj_shares=$rj_number rj_forks=''
 	[ "$rj_shares" -le 8 ] || rj_shares=8
+	# To find out costs a process, to know saves one for each job.
+	[ "$rj_number" -lt 3 ] || [ "$rj_detach" != setsid ] || ! "$rj_tool" -f true </dev/null >/dev/null 2>&1 || rj_forks=1
 	case $rj_shares in
 	0) rj_publish ;;
 	1) rj_launch_share 1 ;;

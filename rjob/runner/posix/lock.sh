@@ -24,7 +24,7 @@ rj_lock() {
 		else
 			rj_beat "$rj_waits"
 			# Not in step with the others who wait; longer, if others may do the work.
-			rj_nap "0.${1:+"$((1 + $$ % 2))"}0$((2 + (rj_waits < 7 ? rj_waits : 7) - ($$ + rj_waits) % 3))"
+			rj_nap "0.${1:+1}0$((2 + (rj_waits < 7 ? rj_waits : 7) - ($$ + rj_waits) % 3))"
 			#@ waiting
 		fi
 		rj_waits=$((rj_waits + 1))

@@ -295,6 +295,7 @@ rj_publish() {
 	rj_alive $rj_me || return 0
 	if [ "$rj_lines" ]; then rj_append "${rj_lines%?}"; elif [ "$rj_backlog" ]; then rj_recover; fi 2>/dev/null || :
 	rj_settle_left
+	rj_drop_collector
 	#@ published
 	rj_unlock "$rj_new"
 }
