@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import uuid as uuids
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from fault_points import runner_with
 from runner.conftest import RUNNER, SHELLS, SYSTEM_PATH, Host, shell_folder
-from runner.test_crashes import Sabotage, quiet
+from runner.test_crashes import Sabotage, boot, counting, kept_promises, quiet, runs, send
+from world import processes_with, wait_until
 
 from rjob.errors import OwnerError
 from rjob.models import JobSpec, State
@@ -287,3 +289,94 @@ def looks_of_a_start(host: Host) -> int:
     host.settled(uuid)
     quiet(host)
     return sum("/live" in line or "/jobs" in line or "/ids" in line for line in trace.read_text().splitlines())
+
+
+def test_an_end_that_comes_while_a_collector_works_is_journalled_by_it(any_host: Host) -> None:
+    any_host.install()
+    first = [launch_of(JobSpec(line="exit 0"), new()) for _ in range(12)]
+    seen = any_host.root / "seen"
+    # The collector waits, after its first round, until another job has ended.
+    go = f"until [ -e {any_host.root}/go ]; do sleep 0.05; done"
+    waits = f"[ ! -e {any_host.owner}/collector ] || {{ echo $$ >>{seen}; {go}; }}"
+    with Sabotage(any_host, runner_with("hints-gone", waits)):
+        any_host.launch(*first)
+        wait_until(seen.exists, what="a collector")
+        late = any_host.line("exit 0")
+        any_host.ended(late)
+        wait_until(lambda: not processes_with(f"RJOB_SUPERVISES={late}"), what="the end of its supervisor")
+        assert late not in ends_of(any_host)
+        (any_host.root / "go").touch()
+        any_host.settled(late)
+    for launch in first:
+        any_host.settled(launch.uuid)
+    quiet(any_host)
+    assert sorted(ends_of(any_host)) == sorted([late, *(launch.uuid for launch in first)])
+    assert not (any_host.owner / "collector").exists()
+    assert list((any_host.owner / "ends").iterdir()) == []
+
+
+def test_a_dead_collector_is_in_nobody_s_way(any_host: Host) -> None:
+    any_host.settled(any_host.line("exit 0"))
+    quiet(any_host)
+    # Its process id is another one's now.
+    (any_host.owner / "collector").write_text(f"{os.getpid()} 5 {boot()} {namespace()}\n")
+    job = any_host.line("exit 0")
+    any_host.ended(job)
+    quiet(any_host)
+    other = any_host.line("exit 0")
+    any_host.settled(other)
+    quiet(any_host)
+    assert {job, other} <= set(ends_of(any_host))
+    assert not (any_host.owner / "collector").exists()
+    assert list((any_host.owner / "live").iterdir()) == []
+
+
+def namespace() -> str:
+    return os.readlink("/proc/self/ns/pid").removeprefix("pid:[").removesuffix("]")
+
+
+# ------------------------------------------------------------------------------------------------ many jobs in one request
+
+
+def test_many_jobs_in_one_request(any_host: Host) -> None:
+    launches = [launch_of(JobSpec(line=f"echo {n}; kill -INT $$; exit 3"), new()) for n in range(120)]
+    answer = any_host.launch(*launches)
+    names = [launch.uuid for launch in launches]
+    assert sorted(words[0] for words in answer.words("started")) == sorted(names)
+    # They are numbered in the order in which they were asked for.
+    numbers = {uuid: int(number) for uuid, number in answer.words("job")}
+    assert [numbers[name] for name in names] == list(range(1, 121))
+    for n, name in enumerate(names):
+        # SIGINT ends them: nothing has them ignore it.
+        assert any_host.ended(name).exit_code != 3
+        assert any_host.out(name) == f"{n}\n".encode()
+        any_host.settled(name)
+    quiet(any_host)
+    assert len(set(ends_of(any_host))) == len(ends_of(any_host)) == 120
+    assert list((any_host.owner / "live").iterdir()) == []
+    assert list((any_host.owner / "new").iterdir()) == []
+
+
+def test_nothing_of_a_share_is_open_in_a_command(any_host: Host) -> None:
+    launches = [launch_of(JobSpec(argv=("ls", "/proc/self/fd")), new()) for _ in range(9)]
+    any_host.launch(*launches)
+    for launch in launches:
+        any_host.ended(launch.uuid)
+        # 3 is the directory that ls reads.
+        assert any_host.out(launch.uuid).split() == [b"0", b"1", b"2", b"3"]
+
+
+def test_a_request_of_many_jobs_that_dies_and_is_repeated_runs_each_once(host: Host) -> None:
+    host.install()
+    for point in ("moved-in", "pending-written", "registry-written", "published"):
+        launches = [counting(host) for _ in range(70)]
+        lines, body = start_request(launches)
+        with Sabotage(host, runner_with(point, "kill -KILL $$")):
+            send(host, request(new_marker(), "start", *lines, body=body, home=str(host.home)))
+        host.launch(*launches)
+        for launch in launches:
+            host.ended(launch.uuid)
+            assert runs(host, launch.uuid) == 1, point
+        quiet(host)
+        kept_promises(host, point)
+    assert list((host.owner / "new").glob("*-*")) == []
