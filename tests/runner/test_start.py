@@ -335,7 +335,7 @@ def namespace() -> str:
     return os.readlink("/proc/self/ns/pid").removeprefix("pid:[").removesuffix("]")
 
 
-# ------------------------------------------------------------------------------------------------ many jobs in one request
+# ------------------------------------------------------------------------------------------------ many in one request
 
 
 def test_many_jobs_in_one_request(any_host: Host) -> None:
@@ -379,4 +379,3 @@ def test_a_request_of_many_jobs_that_dies_and_is_repeated_runs_each_once(host: H
             assert runs(host, launch.uuid) == 1, point
         quiet(host)
         kept_promises(host, point)
-    assert list((host.owner / "new").glob("*-*")) == []
