@@ -108,7 +108,7 @@ class Guard:
 
     def _left(self) -> list[str]:
         """References of the jobs that may not have ended."""
-        asked = {instance: f"{instance}@{owner}" for owner, instance in self.launching.asked.items()}
+        asked = {one: f"{one}@{owner}" for owner, instances in self.launching.asked.items() for one in instances}
         return [ref for instance, ref in (asked | self._started).items() if instance not in self._ended]
 
     @staticmethod

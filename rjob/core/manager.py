@@ -79,24 +79,27 @@ class JobManager:
 
     # ------------------------------------------------------------------------------------------------- the verbs
 
-    async def start(self, spec: JobSpec, *, hosts: Sequence[str] = (), launching: Launching | None = None) -> Result:
-        """Start a job on each host; returns when each has confirmed that it began, or refused.
+    async def start(
+        self, spec: JobSpec | Sequence[JobSpec], *, hosts: Sequence[str] = (), launching: Launching | None = None
+    ) -> Result:
+        """Start jobs on each host; returns when each has confirmed that they began, or refused.
 
         Args:
-            spec: What to run.
+            spec: What to run; several are started with one request to each host.
             hosts: Where.
             launching: Notes what may have been started while this goes on, and can give up the rest.
 
         Returns:
             The jobs that began.
         """
-        from rjob.core.start import Launching, spec_at, start_at
+        from rjob.core.start import Launching, listed, spec_at, start_at
 
         launching = launching or Launching()
-        check_spec(spec)
+        for one_spec in listed(spec):
+            check_spec(one_spec)
         asks = self._owners.asks_of_hosts(hosts)
-        # What is wrong with the specification is found out before anything is sent.
-        specs = {ask.host: spec_at(self._owners.owner(ask.host), spec) for ask in asks}
+        # What is wrong with a specification is found out before anything is sent.
+        specs = {ask.host: [spec_at(self._owners.owner(ask.host), given) for given in listed(spec)] for ask in asks}
 
         async def one(owner: Owner, _: list[Reference]) -> Found:
             return await start_at(owner, specs[owner.name], launching)

@@ -28,12 +28,12 @@ class Launching:
     """What a start may have brought about by now, and a way to give up the rest of it.
 
     Attributes:
-        asked: The instance id that each owner was asked to start, by the owner's name; noted before that is sent.
+        asked: The instance ids that each owner was asked to start, by the owner's name; noted before that is sent.
         given_up: Whether no more owners are to be asked.
     """
 
     def __init__(self) -> None:
-        self.asked: dict[str, str] = {}
+        self.asked: dict[str, tuple[str, ...]] = {}
         self.given_up = False
         self._connecting: set[asyncio.Task[Any]] = set()
 
@@ -71,23 +71,23 @@ class Launching:
         return not self.given_up
 
 
-async def start_at(owner: Owner, spec: JobSpec, launching: Launching) -> Found:
-    """Start a job.
+async def start_at(owner: Owner, spec: JobSpec | Sequence[JobSpec], launching: Launching) -> Found:
+    """Start jobs, with one request.
 
     Args:
         owner: Where.
-        spec: What to run there (:func:`spec_at`).
+        spec: What to run there (:func:`spec_at`), or several.
         launching: What the whole start has brought about.
 
     Returns:
-        The job, or why it did not begin; nothing if the start was given up before the owner was asked.
+        The jobs, or why they did not begin; nothing if the start was given up before the owner was asked.
     """
-    launch = launch_of(spec, str(uuid.uuid4()))
-    if not await launching.connect(owner):
+    launches = [launch_of(one, str(uuid.uuid4())) for one in listed(spec)]
+    if not launches or not await launching.connect(owner):
         return Found(owner)
-    launching.asked[owner.name] = launch.uuid
+    launching.asked[owner.name] = tuple(launch.uuid for launch in launches)
     try:
-        return await _launch(owner, [launch])
+        return await _launch(owner, launches)
     except OwnerError:
         # It has refused, so there is no job.
         del launching.asked[owner.name]
@@ -121,14 +121,19 @@ async def retry_at(owner: Owner, references: Sequence[Reference], *, failed: boo
         except UsageError as error:
             error.host, error.job = owner.host, job.ref
             errors.append(error)
-    # Secrets are set for a whole request: no job may see another one's.
-    apart = any(launch.secrets for launch in launches)
-    fresh: list[Job] = []
-    for batch in [[launch] for launch in launches] if apart else filter(None, [launches]):
-        part = await _launch(owner, batch)
-        fresh += part.jobs
-        errors += part.errors
-    return Found(owner, tuple(fresh), (*found.errors, *errors))
+    if not launches:
+        return Found(owner, (), (*found.errors, *errors))
+    fresh = await _launch(owner, launches)
+    return Found(owner, fresh.jobs, (*found.errors, *errors, *fresh.errors))
+
+
+def listed(spec: JobSpec | Sequence[JobSpec]) -> Sequence[JobSpec]:
+    """One specification or several, as several; a specification is a tuple itself.
+
+    Args:
+        spec: What to run.
+    """
+    return [spec] if isinstance(spec, JobSpec) else spec
 
 
 def spec_at(owner: Owner, spec: JobSpec) -> JobSpec:
@@ -156,12 +161,13 @@ async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
     from rjob.core.jobs import begun
     from rjob.runner.values import number
 
+    started = {words[1] for words in facts.other if words[0] == "started" and len(words) > 1}
     numbers = {words[1]: number(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
     jobs: list[Job] = []
     errors: list[RjobError] = []
     for launch in launches:
         id_ = numbers.get(launch.uuid)
-        if id_ is None or ["started", launch.uuid] not in facts.other:
+        if id_ is None or launch.uuid not in started:
             message = "the job was not started" if id_ is None else f"job {id_} was registered but did not start"
             errors.append(OwnerError(message, reason="not-started", hint="see `rjob doctor`", host=owner.host))
         else:

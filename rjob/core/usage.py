@@ -37,8 +37,11 @@ def check_spec(spec: JobSpec) -> None:
     Raises:
         UsageError: It cannot.
     """
+    from rjob.models import JobSpec
     from rjob.runner.launch import launch_of
 
+    if not isinstance(spec, JobSpec):
+        raise UsageError(f"not a job specification: {_shown(spec)}", hint='write JobSpec(argv=("make",))')
     check_words(spec.argv, "argv", "make")
     for name in ("env", "secrets"):
         pairs = getattr(spec, name)

@@ -24,6 +24,7 @@ RECORD_LIMIT = 1800
 """Bytes of a start record in the registry; a longer one is summarised, and lies whole in the job's folder."""
 
 _COMMAND_LIMIT = 400
+_TEXTS = ("spec", "spec.json", "env", "job.json")
 _TEXT_LIMIT = 2000
 _OWN = ("v", "event", "id", "instance", "time")
 _SHELLS_OWN = frozenset(
@@ -46,8 +47,8 @@ class Launch(NamedTuple):
     parts: tuple[tuple[str, bytes], ...] = ()
     limit: str = ""
     secrets: tuple[tuple[str, str], ...] = ()
-    copy: str = "-"
-    """The job whose files it takes over instead of bringing its own."""
+    copy: str = ""
+    """The job whose files it takes over instead of bringing its own; empty for none."""
 
 
 def start_request(launches: Sequence[Launch], now: str | None = None) -> tuple[list[bytes], bytes]:
@@ -57,27 +58,40 @@ def start_request(launches: Sequence[Launch], now: str | None = None) -> tuple[l
         launches: The jobs.
         now: The owner's time, as runners write it, where the client is on the same machine and knows it.
     """
-    lines = [f"{len(launches)} {now}".encode() if now else str(len(launches)).encode()]
-    body = []
+    lines = [f"now {now}".encode()] if now else []
+    body: list[bytes] = []
+    if len(launches) > 1:
+        # They may be many, and a command takes only so many arguments.
+        for at in range(0, len(launches), 100):
+            lines.append(" ".join(["jobs", *(launch.uuid for launch in launches[at : at + 100])]).encode())
     for launch in launches:
-        full = _dump(launch.record)
-        parts = list(launch.parts)
-        if len(full) > RECORD_LIMIT:
-            parts.append(("job.json", full + b"\n"))
-            full = _dump(_summary(launch.record))
-        texts = {"spec": b"", "env": b""}
-        for name, data in launch.parts:
-            # On a line of its own it costs the runner no process; but not every shell reads lines of any bytes.
-            if name in texts and len(data) <= _TEXT_LIMIT and data.isascii():
-                texts[name] = escape(os.fsdecode(data))
-                parts.remove((name, data))
-        sizes = " ".join(f"{name} {len(data)}" for name, data in parts)
-        # The runner puts the number in front: the record goes without its opening brace.
-        lines += [launch.uuid.encode(), launch.copy.encode(), sizes.encode(), texts["spec"], texts["env"]]
-        lines += [launch.limit.encode(), full[1:], str(len(launch.secrets)).encode()]
-        lines += [key.encode() + b"=" + escape(value) for key, value in launch.secrets]
-        body += [data for _, data in parts]
+        lines += _job_lines(launch, body)
     return lines, b"".join(body)
+
+
+def _job_lines(launch: Launch, body: list[bytes]) -> list[bytes]:
+    """The lines of one job; what goes into the request's body is appended to that."""
+    lines = [f"job {launch.uuid}".encode()]
+    if launch.copy:
+        lines.append(f"copy {launch.copy}".encode())
+    full = _dump(launch.record)
+    parts = list(launch.parts)
+    if len(full) > RECORD_LIMIT:
+        parts.append(("job.json", full + b"\n"))
+        full = _dump(_summary(launch.record))
+    for name, data in parts:
+        # On a line of its own it costs the runner no process; but not every shell reads lines of any bytes.
+        if name in _TEXTS and len(data) <= _TEXT_LIMIT and data.isascii():
+            lines.append(b"text " + name.encode() + b" " + escape(os.fsdecode(data)))
+        else:
+            lines.append(f"part {name} {len(data)}".encode())
+            body.append(data)
+    if launch.limit:
+        lines.append(f"limit {launch.limit}".encode())
+    # The runner puts the number in front: the record goes without its opening brace.
+    lines.append(b"record " + full[1:])
+    lines += [b"secret " + key.encode() + b"=" + escape(value) for key, value in launch.secrets]
+    return lines
 
 
 def launch_of(spec: JobSpec, uuid: str) -> Launch:
@@ -93,7 +107,7 @@ def launch_of(spec: JobSpec, uuid: str) -> Launch:
     for key, _ in spec.secrets:
         if key in _SHELLS_OWN:
             raise UsageError(f"a secret cannot be called {key}: shells keep that name to themselves")
-    parts = [("spec", _spec_text(spec))]
+    parts = [("spec", _spec_text(spec)), ("spec.json", _neutral_spec(spec))]
     if env := _exports(pair for pair in spec.env if pair[0] not in _SHELLS_OWN):
         parts.append(("env", _bytes(env)))
     if spec.script is not None:
@@ -144,6 +158,24 @@ def command_text(spec: JobSpec) -> str:
         return spec.line
     words = [spec.script_name or "script", *spec.argv] if spec.script is not None else list(spec.argv)
     return shlex.join(words)
+
+
+def _neutral_spec(spec: JobSpec) -> bytes:
+    """What a job is to run, in no shell's form: any runner could start it anew from this, its script and its stdin."""
+    given = {
+        "argv": list(spec.argv) or None,
+        "line": spec.line,
+        "script": (spec.script_name or "script") if spec.script is not None else None,
+        "cwd": spec.cwd,
+        "shell": spec.shell,
+        "login": spec.login or None,
+        "merge": spec.merge or None,
+        "time_limit": spec.time_limit,
+        "env": dict(spec.env) or None,
+        "secrets": [key for key, _ in spec.secrets] or None,
+        "stdin": True if spec.stdin is not None else None,
+    }
+    return _dump({"v": 1} | {key: value for key, value in given.items() if value is not None}) + b"\n"
 
 
 def _record(spec: JobSpec) -> dict[str, Any]:

@@ -260,6 +260,7 @@ _SAYINGS = {
     ),
     "machine": ("not a usable machine id: {}", "set RJOB_MACHINE on that machine to letters and digits"),
     "cut": ("the request did not arrive whole", "try again: nothing was done"),
+    "unknown-line": ("the runner there does not know what {} in a request means", None),
     "unknown-operation": ("the runner there does not know the operation {}", None),
 }
 

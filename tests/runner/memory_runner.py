@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runner.memory_talk import Reader, Talk, begin_at, plain
+from runner.memory_talk import Reader, Talk, begin_at, staged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -73,10 +73,12 @@ class MemoryRunner:
         self.next = 1
         self.events: list[dict[str, Any]] = []
         self.installed = False
+        self.requests = 0
         self.files: dict[str, bytes] = {}
 
     async def __call__(self, command: FakeCommand) -> int:
         """Serve one request: the handler of a fake machine."""
+        self.requests += 1
         reader = Reader(command)
         marker = await reader.line()
         await reader.line()
@@ -97,23 +99,16 @@ class MemoryRunner:
         return 0
 
     async def do_start(self, talk: Talk, lines: list[str], body: bytes) -> None:
-        rest = iter(lines)
         begun = []
         await self.describe(talk)
-        for _ in range(int(next(rest))):
-            uuid, copy, sizes, spec, env, limit, record, secrets = (next(rest) for _ in range(8))
-            files: dict[str, bytes] = {"spec": plain(spec)} if spec else dict(self.kept(copy))
-            words = sizes.split()
-            for name, size in zip(words[::2], words[1::2], strict=True):
-                files[name], body = body[: int(size)], body[int(size) :]
-            values = dict(plain(next(rest)).decode().split("=", 1) for _ in range(int(secrets)))
-            if uuid not in self.jobs:
-                head = f'{{"v":1,"event":"start","id":{self.next},"instance":"{uuid}","time":"{NOW}",'
-                files |= {"start": (head + record).encode()} | ({"limit": limit.encode()} if limit else {})
-                self.jobs[uuid] = MemoryJob(uuid, self.next, files, secrets=values)
+        for asked in staged(lines, body, self.kept):
+            if asked.uuid not in self.jobs:
+                head = f'{{"v":1,"event":"start","id":{self.next},"instance":"{asked.uuid}","time":"{NOW}",'
+                files = asked.files | {"start": head.encode() + asked.files["start"]}
+                self.jobs[asked.uuid] = MemoryJob(asked.uuid, self.next, files, secrets=asked.secrets)
                 self.events.append(json.loads(files["start"]))
                 self.next += 1
-            begun.append(self.jobs[uuid])
+            begun.append(self.jobs[asked.uuid])
         for job in begun:
             await talk.say(f"job {job.uuid} {job.id}")
             if job.work is None:
@@ -126,7 +121,7 @@ class MemoryRunner:
         return (
             (name, data)
             for name, data in self.jobs[uuid].files.items()
-            if name in ("spec", "script", "stdin", "limit", "job.json")
+            if name in ("spec", "spec.json", "env", "script", "stdin", "limit", "job.json")
         )
 
     async def run(self, job: MemoryJob) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from rjob.testing.fake import FakeCommand
 
 
@@ -47,6 +49,45 @@ class Talk:
 
 def plain(text: str) -> bytes:
     return re.sub(r"%(0A|25)", lambda match: "\n" if match[1] == "0A" else "%", text).encode()
+
+
+@dataclass
+class Staged:
+    """A job as a ``start`` request describes it."""
+
+    uuid: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+
+
+def staged(lines: list[str], body: bytes, kept: Callable[[str], Iterable[tuple[str, bytes]]]) -> list[Staged]:
+    """Read the keyed lines of a ``start`` request.
+
+    Args:
+        lines: The lines.
+        body: What the parts of jobs are taken from.
+        kept: The files that a job takes over from an earlier one.
+    """
+    jobs: list[Staged] = []
+    for line in lines:
+        key, _, value = line.partition(" ")
+        name, _, rest = value.partition(" ")
+        if key == "job":
+            jobs.append(Staged(value))
+        elif key == "copy":
+            jobs[-1].files |= dict(kept(value))
+        elif key == "text":
+            jobs[-1].files[name] = plain(rest)
+        elif key == "part":
+            jobs[-1].files[name], body = body[: int(rest)], body[int(rest) :]
+        elif key in ("limit", "record"):
+            jobs[-1].files["start" if key == "record" else key] = value.encode()
+        elif key == "secret":
+            name, _, rest = plain(value).decode().partition("=")
+            jobs[-1].secrets[name] = rest
+        elif key not in ("now", "jobs"):
+            raise ValueError(f"unknown line: {key}")
+    return jobs
 
 
 def begin_at(data: bytes, place: str, cursor: int) -> int:

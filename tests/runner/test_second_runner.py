@@ -11,6 +11,8 @@ from runner.memory_runner import MACHINE, NOW, MemoryChild, MemoryJob, MemoryRun
 from rjob.config import Config
 from rjob.core.manager import JobManager
 from rjob.core.options import Position
+from rjob.core.start import Launching
+from rjob.errors import UsageError
 from rjob.models import Job, JobSpec, State
 from rjob.plugins import Plugins
 from rjob.runner.operations import OPERATIONS
@@ -87,6 +89,41 @@ async def test_start_get_and_wait(manager: JobManager) -> None:
     assert [job.id for job in (await manager.get(["last"], hosts=HOST)).jobs] == [2]
     assert [job.id for job in (await manager.get(hosts=HOST)).jobs] == [1, 2]
     assert [error.code for error in (await manager.get(["9"], hosts=HOST)).errors] == ["not-found"]
+
+
+async def test_several_specifications_go_in_one_request(manager: JobManager, runner: MemoryRunner) -> None:
+    specs = [JobSpec(argv=("say", str(number)), secrets=(("TOKEN", str(number)),)) for number in range(3)]
+    asked = runner.requests
+    launching = Launching()
+    result = await manager.start(specs, hosts=HOST, launching=launching)
+    # The first request finds no runner there, the second one brings it.
+    assert runner.requests == asked + 3
+    assert [(job.id, job.argv) for job in result.jobs] == [(n + 1, spec.argv) for n, spec in enumerate(specs)]
+    assert launching.asked == {"memory": tuple(job.instance_id for job in result.jobs)}
+    assert [job.secrets for job in runner.jobs.values()] == [{"TOKEN": str(number)} for number in range(3)]
+    assert (await manager.start([], hosts=HOST)).jobs == ()
+    assert runner.requests == asked + 3
+
+
+async def test_a_list_with_one_bad_specification_starts_nothing(manager: JobManager, runner: MemoryRunner) -> None:
+    for bad in (JobSpec(), "true", ("true",)):
+        with pytest.raises(UsageError):
+            await manager.start([JobSpec(argv=("say",)), bad], hosts=HOST)  # type: ignore[list-item]
+    assert runner.requests == 0
+
+
+async def test_a_retry_of_several_jobs_with_secrets_is_one_request(manager: JobManager, runner: MemoryRunner) -> None:
+    await manager.start(
+        [JobSpec(argv=("say",), secrets=((name, "old"),) if name else ()) for name in ("A", "B", "")], hosts=HOST
+    )
+    await manager.wait(["1-3"], hosts=HOST, timeout=20)
+    asked = runner.requests
+    result = await manager.retry(["1-3"], hosts=HOST, secrets={"A": "a", "B": "b"})
+    assert result.errors == ()
+    # One looks the jobs up.
+    assert runner.requests == asked + 2
+    fresh = [runner.jobs[job.instance_id].secrets for job in result.jobs]
+    assert fresh == [{"A": "a"}, {"B": "b"}, {}]
 
 
 async def test_wait_for_the_first(manager: JobManager) -> None:

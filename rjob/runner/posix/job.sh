@@ -8,7 +8,7 @@
 #
 # Every name begins with rj_, so that no variable of the caller's environment, which the job inherits, is touched.
 # A shell reads a script command by command: what comes first here never parses the rest.  What stays for the life of a
-# job, the supervisor, is a text of its own (in start.sh): it needs no file, and little memory.
+# job, the supervisor, is a text of its own (in launch.sh): it needs no file, and little memory.
 
 # Facts of process $1: rj_state, rj_start (when it began, in whatever unit the system has), rj_sid.  Fails if there is none.
 rj_proc() {

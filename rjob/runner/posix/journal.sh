@@ -97,28 +97,61 @@ rj_end_line() {
 	rj_line='{"v":1,"event":"end","id":'$rj_id',"instance":"'$1'","time":"'$rj_when'","status":'$rj_status'}'
 }
 
-# Journal the ends whose own runner was killed before it could, or had no space.
-rj_settle_live() {
+# With the lock: journal ends that their own runners did not come to, however many jobs run: those that wait in ends/, and
+# some of live/.  Where no hint could be written, or an older runner wrote none, that list has to be looked through: 16 numbers
+# at each call, so that many calls have seen all of it.  Reads rj_next.  The hints stay, for who does the rest of the end's work.
+rj_settle_left() {
 	set --
-	for rj_file in "$rj_owner"/live/[0-9]*; do
-		rj_uuid=''
-		{ IFS= read -r rj_uuid <"$rj_file"; } 2>/dev/null || continue
-		[ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] || set -- "$@" "$rj_uuid"
+	# A power of two: the rest of a division by it comes round while the numbers grow.
+	rj_step=1
+	while [ $((rj_step * 16)) -lt "$rj_next" ]; do rj_step=$((rj_step * 2)); done
+	rj_n=$((rj_next % rj_step))
+	while [ "$rj_n" -lt "$rj_next" ]; do
+		if [ -e "$rj_owner/live/$rj_n" ]; then
+			rj_uuid=''
+			{ IFS= read -r rj_uuid <"$rj_owner/live/$rj_n"; } 2>/dev/null
+			[ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] || set -- "$@" "$rj_uuid"
+		fi
+		rj_n=$((rj_n + rj_step))
 	done
-	[ $# -eq 0 ] || rj_settle "$@"
+	rj_list_waiting "$@"
+	# shellcheck disable=SC2086
+	[ -z "$rj_ending" ] || rj_settle $rj_ending
 }
 
-# Journal the ends of jobs $* that are still listed as unfinished; called with the lock.  On a full disk they stay listed.
+# List jobs $*, and those that wait in ends/, a hundred at most, for somebody waits for the lock: rj_ending.
+rj_list_waiting() {
+	for rj_file in "$rj_owner"/ends/*; do
+		[ -e "$rj_file" ] && [ $# -lt 100 ] || break
+		rj_uuid=${rj_file##*/}
+		# A hint comes before the record: there the supervisor is still at work.
+		[ -e "$rj_owner/jobs/$rj_uuid/exit" ] || [ ! -d "$rj_owner/jobs/$rj_uuid" ] || continue
+		set -- "$@" "$rj_uuid"
+	done
+	rj_ending="$*"
+}
+
+# With the lock: journal the ends of jobs $* that are still listed as unfinished.  On a full disk they stay listed, and it fails.
 rj_settle() {
 	rj_lines='' rj_done=''
 	for rj_uuid; do
 		rj_end_line "$rj_uuid" && [ -e "$rj_owner/live/$rj_id" ] || continue
+		case "$rj_done " in *" live/$rj_id "*) continue ;; esac
 		rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done live/$rj_id"
 	done
-	[ "$rj_lines" ] && rj_intend "${rj_lines%?}" || return 0
+	[ "$rj_lines" ] || return 0
+	rj_intend "${rj_lines%?}" || return 1
 	# What stays listed is journalled by whoever takes the lock next, from pending: not twice.
 	# shellcheck disable=SC2086
-	(cd "$rj_owner" && rm -f $rj_done) || { rj_backlog=1; return 0; }
+	(cd "$rj_owner" && rm -f $rj_done) || { rj_backlog=1; return 1; }
 	#@ ends-unlisted
 	rj_append "${rj_lines%?}"
+}
+
+# With the lock: take away the identity of a scribe (ended.sh) that is dead, or nobody would be one again.
+rj_drop_scribe() {
+	rj_word=''
+	{ IFS= read -r rj_word <"$rj_owner/scribe"; } 2>/dev/null || return 0
+	# shellcheck disable=SC2086
+	rj_alive $rj_word || rm -f "$rj_owner/scribe"
 }

@@ -1,6 +1,7 @@
 # The lock of an owner: held only while an operation runs, carries its holder's identity.
 
 # Take the lock, and finish what a dead holder left in pending.  Sets rj_me (this process's identity) and rj_backlog.
+# Fails if the lock was not free at once and file $1, if it is given, is gone: others have done what it was wanted for.
 # The lock is a symbolic link whose target is that identity: atomic, and made without a free block as long as it is short, so
 # of the boot's id only the first 18 characters are told: ext4 has room for 59 bytes in the inode.
 rj_lock() {
@@ -11,7 +12,9 @@ rj_lock() {
 	rj_brief="$$ ${rj_start:--} $rj_brief ${rj_namespace:--}"
 	rj_waits=0 rj_tail=''
 	until ! rj_is_locked && ln -s "$rj_brief" "$rj_owner/lock" 2>/dev/null; do
-		if ! rj_is_locked; then
+		if [ "${1-}" ] && [ ! -e "$1" ]; then
+			return 1
+		elif ! rj_is_locked; then
 			rj_try_link
 		elif [ "$rj_waits" -gt 600 ]; then
 			rj_fail locked "$(rj_tell_holder)"
@@ -20,8 +23,8 @@ rj_lock() {
 			rj_break
 		else
 			rj_beat "$rj_waits"
-			# Not in step with the others who wait.
-			rj_nap "0.0$((2 + (rj_waits < 7 ? rj_waits : 7) - ($$ + rj_waits) % 3))"
+			# Not in step with the others who wait; longer, if others may do the work.
+			rj_nap "0.${1:+1}0$((2 + (rj_waits < 7 ? rj_waits : 7) - ($$ + rj_waits) % 3))"
 			#@ waiting
 		fi
 		rj_waits=$((rj_waits + 1))
@@ -32,9 +35,9 @@ rj_lock() {
 	[ ! -s "$rj_owner/pending" ] || rj_recover || :
 }
 
-# Let go of the lock, and take away folder $1 if it is given.
+# Let go of the lock, and take away the files and folders $*.
 rj_unlock() {
-	rm -rf "$rj_owner/lock" ${1:+"$1"}
+	rm -rf "$rj_owner/lock" "$@"
 	#@ unlocked
 }
 

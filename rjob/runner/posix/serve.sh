@@ -58,13 +58,16 @@ rj_serve() {
 	IFS=' ' read -r rj_op rj_count rj_size rj_space || rj_fail cut "the request ended early"
 	case $rj_count$rj_size in '' | *[!0-9]*) rj_fail cut "the request is broken" ;; esac
 	set --
-	while [ "$rj_count" -gt 0 ]; do
-		IFS= read -r rj_value || rj_fail cut "the request ended early"
-		set -- "$@" "$rj_value"
-		rj_count=$((rj_count - 1))
-	done
-	IFS=' ' read -r rj_value || rj_fail cut "the request ended early"
-	[ "$rj_value" = go ] || rj_fail cut "the request is broken"
+	# start reads its lines itself: there may be thousands.
+	if [ "$rj_op" != start ]; then
+		while [ "$rj_count" -gt 0 ]; do
+			IFS= read -r rj_value || rj_fail cut "the request ended early"
+			set -- "$@" "$rj_value"
+			rj_count=$((rj_count - 1))
+		done
+		IFS=' ' read -r rj_value || rj_fail cut "the request ended early"
+		[ "$rj_value" = go ] || rj_fail cut "the request is broken"
+	fi
 	rj_read_machine
 	if [ "$rj_space" ]; then rj_enter_space; fi
 	if [ -h "$rj_owner" ] || { [ -e "$rj_owner" ] && [ ! -O "$rj_owner" ]; }; then rj_fail foreign "$rj_owner"; fi
@@ -79,18 +82,11 @@ rj_serve() {
 
 rj_read_boot
 case ${1-} in
-ended | expire)
+expire)
 	umask 077
 	rj_marker=$1 rj_self=$0 rj_owner=${2%/jobs/*} rj_namespace=$3
 	rj_read_machine_id
-	if [ "$1" = ended ]; then
-		rj_lock
-		rj_settle "${2##*/}"
-		rj_unlock
-		rj_note_survivors "${2##*/}"
-	else
-		rj_stop TERM 100 expired "${2##*/}"
-	fi
+	rj_stop TERM 100 expired "${2##*/}"
 	;;
 host)
 	umask 077

@@ -188,6 +188,7 @@ rj_conclude() {
 	rj_lock
 	if [ ! -e "$rj_owner/jobs/$1/exit" ]; then
 		rj_read_now
+		{ true >"$rj_owner/ends/$1"; } 2>/dev/null
 		{ printf '%-63s\n' "1 $2 - $rj_now" 1<>"$rj_owner/jobs/$1/exit.new" && mv -f "$rj_owner/jobs/$1/exit.new" "$rj_owner/jobs/$1/exit"; } 2>/dev/null
 	fi
 	rj_settle "$1"

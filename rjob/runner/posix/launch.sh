@@ -1,0 +1,176 @@
+# Launch committed jobs: a supervisor for each, in a session of its own, and word that its command is about to run.
+
+# What can give a process a session of its own here: rj_detach, rj_tool.
+rj_find_detach() {
+	rj_detach=setsid rj_tool=/usr/bin/setsid
+	[ ! -x "$rj_tool" ] || case :$PATH: in *:/usr/bin:*) return ;; esac
+	for rj_detach in setsid perl python3; do
+		rj_tool=$(command -v "$rj_detach" 2>/dev/null) && case $rj_tool in /*) return ;; esac
+	done
+	rj_detach=none rj_tool=-
+}
+
+# Where jobs can get cgroups of their own: rj_cgroups, empty if nowhere; rj_nested is 1 where this is a job's own cgroup.
+# A job that starts another must not take it along, so a job's cgroup is never below another's.
+rj_pick_cgroups() {
+	rj_cgroups=${RJOB_CGROUP-} rj_nested=''
+	if [ "$rj_cgroups" = none ]; then rj_cgroups=''; fi
+	if [ -z "${RJOB_CGROUP-}" ] && [ -r /proc/self/cgroup ]; then
+		while IFS= read -r rj_line; do
+			case $rj_line in 0::/*) rj_cgroups=${rj_line#0::} ;; esac
+		done </proc/self/cgroup
+		case $rj_cgroups in */rjob-????????-*) rj_cgroups=${rj_cgroups%%/rjob-*} rj_nested=1 ;; esac
+		for rj_file in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+			[ ! -e "$rj_file/cgroup.controllers" ] || break
+		done
+		rj_cgroups=$rj_file${rj_cgroups%/}
+	fi
+	[ -w "$rj_cgroups" ] && [ -w "$rj_cgroups/cgroup.procs" ] || rj_cgroups=''
+}
+
+# The supervisor, JOB UMASK DETACH TOOL BEGIN TOKEN CHECK NAMESPACE SECRETS CGROUP: waits for the command and records its end.
+# It catches signals with a handler, for what it ignored the command would inherit.
+# The identity names who claimed the run: never record the end of a run that another supervisor claimed.
+# 128+n cannot be told from a command's own status, but ksh93 (256+n) and yash (384+n) know better.
+# The record's blocks were taken at commit, so a full disk can neither keep the truth out nor let half of it in.
+# It leaves a hint in ends/ before it records the end: should it, or what it turns into, be killed, somebody journals that end.
+# Where a scribe is at work (ended.sh), that does so, and this is all.
+# It ends the watcher of the time limit with its own process group, whose number cannot be anybody else's while it lives;
+# a watcher that is at work must finish that.  Where there is no setsid the group is the caller's, and is left alone.
+rj_supervisor='trap : HUP INT TERM
+cd /
+if [ -s "$1/limit" ]; then exec sh "$0" watch "$1" "$7" </dev/null >/dev/null 2>&1 & fi
+sh "$0" become "$1" "$2" "$3" "$4" "$5" "$6" "$8" "$$" "$9" "${10}"
+set -- "$1" "$?" "$3" "$6" "$7" "${!-}" "$8"
+exec </dev/null >/dev/null 2>&1
+rj_watched() { [ "$1" ] && [ "$1" != 0 ] && [ "$2" != none ]; }
+rj_pid= rj_token= rj_signal=- rj_status=$2 rj_tries=0
+IFS=" " read -r rj_pid rj_1 rj_2 rj_3 rj_4 rj_token rj_5 <"$1/identity"
+[ "$rj_pid $rj_token" = "$$ $4" ] || { rj_watched "$6" "$3" && kill -TERM 0; exit; }
+[ "$2" -le 256 ] || rj_signal=$(($2 - 256)) rj_status=$(($2 - 128))
+[ "$2" -le 384 ] || rj_signal=$(($2 - 384)) rj_status=$(($2 - 256))
+#@ command-ended
+{ true >"${1%/jobs/*}/ends/${1##*/}"; } 2>/dev/null
+rj_line="1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+until printf "%-63s\n" "$rj_line" 1<>"$1/exit.new" && mv -f "$1/exit.new" "$1/exit"; do
+	rj_tries=$((rj_tries + 1))
+	[ "$rj_tries" -lt 60 ] && [ -d "$1" ] || exit 1
+	sleep 1
+done
+printf . >>"${1%/jobs/*}/bell"
+#@ end-recorded
+[ -e "$1/expired" ] || { rj_watched "$6" "$3" && kill -TERM 0; }
+rj_pid= rj_2= rj_3= rj_4=-
+IFS=" " read -r rj_pid rj_1 rj_2 rj_3 <"${1%/jobs/*}/scribe"
+IFS= read -r rj_4 </proc/sys/kernel/random/boot_id
+[ "$rj_pid" ] && [ "$rj_2 $rj_3" = "$rj_4 $7" ] && kill -0 "$rj_pid" && exit
+eval "$5"
+rj_self=$0 rj_spoilt=
+rj_check "${0%/runner/*}"
+[ "$rj_problem$rj_spoilt" ] || exec sh "$0" ended "$1" "$rj_namespace"'
+
+# Start the supervisor of job $1 in a session of its own; $2 is 1 where standard input brings its secrets.
+# Its standard output tells when the command is about to run.
+rj_start_supervisor() {
+	# The cookie is what exec was given: none of an outer job's may be seen on this one's supervisor.
+	unset RJOB_INSTANCE RJOB_ID
+	RJOB_SUPERVISES=$1
+	export RJOB_SUPERVISES
+	[ -z "$rj_cgroups" ] || [ -z "$rj_nested" ] || { echo 0 >"$rj_cgroups/cgroup.procs"; } 2>/dev/null
+	set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_detach" "$rj_tool" "$rj_now" "$rj_token" \
+		"$rj_check_text" "$rj_namespace" "$2" "${rj_cgroups:--}"
+	exec 2>/dev/null
+	case $rj_detach in
+	# Not every setsid can be told to fork.  But where the first one leads a session, a second one has to, and
+	# returns: unlike "&", that leaves SIGINT alone.
+	setsid)
+		[ -z "$rj_forks" ] || exec "$rj_tool" -f "$@"
+		"$rj_tool" -f "$@" || "$rj_tool" "$rj_tool" "$@"
+		;;
+	perl) "$rj_tool" -e 'use POSIX (); fork and exit; POSIX::setsid(); exec @ARGV' -- "$@" ;;
+	python3) "$rj_tool" -c 'import os, sys
+if os.fork() == 0:
+    os.setsid()
+    os.execvp(sys.argv[1], sys.argv[1:])' "$@" ;;
+	*) (trap '' HUP; exec "$@") & ;;
+	esac
+}
+
+# Publish what was committed, and tell whether the command of job $1 is about to run, as standard input says.
+rj_await() {
+	rj_publish
+	rj_word=''
+	IFS= read -r rj_word || :
+	if [ "$rj_word" = started ] || [ -e "$rj_owner/jobs/$1/identity" ]; then
+		printf 'started %s\n' "$1"
+	else
+		printf 'unstarted %s\n' "$1"
+	fi
+}
+
+# Print the secrets $1 for the job's own process.  A printf that is a program of its own would show them in its arguments.
+rj_print_secrets() {
+	if [ "$(command -v print)" = print ]; then print -r -- "$1#end $rj_token"; else printf '%s#end %s\n' "$1" "$rj_token"; fi
+}
+
+# Start the supervisor of job $1, unless there was one, and wait until the command is about to run.  $2: its secrets.
+rj_launch() {
+	if [ -e "$rj_owner/jobs/$1/identity" ]; then
+		rj_publish
+		printf 'started %s\n' "$1"
+	elif [ "$2" ]; then
+		rj_print_secrets "$2" | rj_start_supervisor "$1" 1 | rj_await "$1"
+	else
+		rj_start_supervisor "$1" '' </dev/null | rj_await "$1"
+	fi
+}
+
+# Launch the jobs rj_jobs, which are committed, and let go of the lock meanwhile.  Reads their secrets from rj_secrets_1, ...
+# Several are started at a time, in shares; replies of different shares may come in any order.
+rj_launch_all() {
+	rj_published='' rj_shares=$rj_number rj_forks=''
+	[ "$rj_shares" -le 8 ] || rj_shares=8
+	# To find out costs a process, to know saves one for each job.
+	[ "$rj_number" -lt 3 ] || [ "$rj_detach" != setsid ] || ! "$rj_tool" -f true </dev/null >/dev/null 2>&1 || rj_forks=1
+	case $rj_shares in
+	0) rj_publish ;;
+	1) rj_launch_share 1 ;;
+	*) rj_launch_shares "$rj_shares" 4>&1 ;;
+	esac
+}
+
+# Launch shares $1, $1 - 1, ..., 1 side by side, and return when all have been; descriptor 4 is the reply.  A pipeline, for `&`
+# would leave SIGINT ignored in everything that the jobs run; a line through it says that a share is done.
+rj_launch_shares() {
+	if [ "$1" -gt 1 ]; then
+		{
+			# The first share does that.
+			rj_published=1
+			rj_launch_share "$1" >&4 4>&-
+			echo done
+		} | rj_launch_shares $(($1 - 1))
+	else
+		rj_publish 4>&-
+		rj_published=1
+		rj_launch_share 1 >&4 4>&-
+	fi
+	# Standard input is the pipe from the next share; the last one has none.
+	[ "$1" -eq "$rj_shares" ] || IFS= read -r rj_word || :
+}
+
+# Launch share $1 of the jobs: each rj_shares-th.
+rj_launch_share() {
+	rj_each=0
+	for rj_one in $rj_jobs; do
+		rj_each=$((rj_each + 1)) rj_id=''
+		[ $((rj_each % rj_shares + 1)) -eq "$1" ] || continue
+		# Not there if the disk was full.
+		{ IFS= read -r rj_id <"$rj_owner/jobs/$rj_one/id"; } 2>/dev/null || continue
+		printf 'job %s %s\n' "$rj_one" "$rj_id"
+		eval "rj_plain=\$rj_secrets_$rj_each"
+		rj_launch "$rj_one" "$rj_plain"
+		rj_published=1
+	done
+	# If there was nothing to launch.
+	rj_publish
+}
