@@ -40,7 +40,7 @@ class Delivery:
     def __init__(self, out: int = 1, err: int = 2, *, prefix: bool = False) -> None:
         outlet = _Outlet(out)
         self._outlets: dict[Stream, _Outlet] = {"out": outlet, "err": outlet if _same(out, err) else _Outlet(err)}
-        self._prefix = prefix
+        self.prefix = prefix
         self.whole_lines = prefix
         """Whether lines that are followed come whole, even if they are one job's."""
 
@@ -57,7 +57,7 @@ class Delivery:
             WriteFailed: They cannot be written; it tells how many were.
         """
         outlet = self._outlets[stream]
-        outlet.write(list((outlet.prefixed if self._prefix else outlet.apart)(job.ref, stream, data)))
+        outlet.write(list((outlet.prefixed if self.prefix else outlet.apart)(job.ref, stream, data)))
 
     @staticmethod
     def shrank(job: Job, stream: Stream, position: int, size: int) -> None:

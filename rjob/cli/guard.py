@@ -88,7 +88,12 @@ class Guard:
                     signal.signal(number, handler)
             if interrupted:
                 raise typer.Exit(128 + (self._signal or signal.SIGINT)) from None
-        elif interrupted and self.launching.asked and not self._started:
+        elif interrupted and not self._started:
+            self.interrupted()
+
+    def interrupted(self) -> None:
+        """Say what may have been started, where it is not known because of an interrupt."""
+        if self.launching.asked:
             output.note(f"rjob: interrupted; look whether a job was started: rjob get {self._refs(self._left())}")
 
     def _stop_all(self) -> None:

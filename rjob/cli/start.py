@@ -1,6 +1,6 @@
 """The verb start: run a command in the background."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -10,7 +10,7 @@ from rjob.cli.guard import Guard
 from rjob.cli.options import Hosts, Json, Quiet, StopOnExit, Verb, examples, verbs
 from rjob.cli.spec import Asked, spec_of
 from rjob.errors import RjobError, UsageError
-from rjob.models import Result
+from rjob.models import JobSpec, Result
 
 app = verbs()
 
@@ -106,20 +106,58 @@ def start(
         merge=merge,
     )
     spec = spec_of(asked)
-    with Guard(stop=stop_on_exit) as guard:
-        started = call(lambda manager: manager.start(spec, hosts=hosts, launching=guard.launching), hosts=hosts)
-        guard.started(started, hosts)
-        if not (wait or follow):
-            return output.tell(started, "started", quiet=quiet, json=json)
-        lost = _announce(started, follow=follow, quiet=quiet, json=json)
-        ended = _view(started, hosts, follow=follow, stop_on_exit=stop_on_exit)
-        guard.ended(ended)
-    ended = ended._replace(errors=started.errors + ended.errors)
-    if follow or quiet:
-        output.report(ended)
+    if (wait or follow) and not stop_on_exit:
+        looked = _run(spec, hosts, follow=follow, quiet=quiet, json=json)
     else:
-        output.tell(ended, json=json)
-    return status.of_result(ended._replace(errors=lost + ended.errors), unfinished=status.UNKNOWN)
+        with Guard(stop=stop_on_exit) as guard:
+            started = call(lambda manager: manager.start(spec, hosts=hosts, launching=guard.launching), hosts=hosts)
+            guard.started(started, hosts)
+            if not (wait or follow):
+                return output.tell(started, "started", quiet=quiet, json=json)
+            looked = _view(started, hosts, follow=follow, quiet=quiet, json=json)
+            guard.ended(looked.ended)
+    if follow or quiet:
+        output.report(looked.ended)
+    else:
+        output.tell(looked.ended, json=json)
+    unprinted = looked.ended._replace(errors=looked.unprinted + looked.ended.errors)
+    return status.of_result(unprinted, unfinished=status.UNKNOWN)
+
+
+class _Looked(NamedTuple):
+    """What came of starting jobs and looking at them: how they ended, and references that could not be printed."""
+
+    ended: Result
+    unprinted: tuple[RjobError, ...]
+
+
+def _run(spec: JobSpec, hosts: list[str], *, follow: bool, quiet: bool, json: bool) -> _Looked:
+    """Start jobs and look at them until they end: one command on each host."""
+    from rjob.cli.delivery import Delivery
+
+    unprinted: list[RjobError] = []
+    back: list[str] = []
+    sink = Delivery() if follow else None
+    guard = Guard(stop=False)
+
+    def begun(started: Result) -> None:
+        unprinted.extend(_announce(started, follow=follow, quiet=quiet, json=json))
+        refs = [viewing.address(job, hosts) for job in started.jobs]
+        back.extend(["rjob", *(("receive", "-f") if follow else ("wait",)), *refs] if refs else ())
+        if sink:
+            sink.prefix = len(refs) > 1
+
+    def look() -> Result:
+        try:
+            return call(
+                lambda manager: manager.run(spec, begun, hosts=hosts, launching=guard.launching, sink=sink), hosts=hosts
+            )
+        except KeyboardInterrupt:
+            if not back:
+                guard.interrupted()
+            raise
+
+    return _Looked(viewing.view(look, back=back), tuple(unprinted))
 
 
 def _announce(started: Result, *, follow: bool, quiet: bool, json: bool) -> tuple[RjobError, ...]:
@@ -137,19 +175,16 @@ def _announce(started: Result, *, follow: bool, quiet: bool, json: bool) -> tupl
     return ()
 
 
-def _view(started: Result, hosts: list[str], *, follow: bool, stop_on_exit: bool) -> Result:
-    """Look at what was started until it ends."""
+def _view(started: Result, hosts: list[str], *, follow: bool, quiet: bool, json: bool) -> _Looked:
+    """Look at what was started, to be stopped if this ends first, until it ends."""
+    unprinted = _announce(started, follow=follow, quiet=quiet, json=json)
     refs = [viewing.address(job, hosts) for job in started.jobs]
-    if not refs:
-        return Result()
-
-    def look() -> Result:
-        if not follow:
-            return call(lambda manager: manager.wait(refs), jobs=refs)
+    ended = Result()
+    if refs and follow:
         from rjob.cli.delivery import Delivery
 
         sink = Delivery(prefix=len(refs) > 1)
-        return call(lambda manager: manager.receive(refs, sink, follow=True), jobs=refs, loop=len(refs) > 1)
-
-    verb = ["rjob", "receive", "-f"] if follow else ["rjob", "wait"]
-    return look() if stop_on_exit else viewing.view(look, back=[*verb, *refs])
+        ended = call(lambda manager: manager.receive(refs, sink, follow=True), jobs=refs, loop=len(refs) > 1)
+    elif refs:
+        ended = call(lambda manager: manager.wait(refs), jobs=refs)
+    return _Looked(ended._replace(errors=started.errors + ended.errors), unprinted)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from rjob.core.link import Call, Link
+    from rjob.core.loop import Gate
     from rjob.runner.base import Runner
     from rjob.runner.facts import Facts
     from rjob.runner.protocol import Event
@@ -116,15 +117,25 @@ class Channel:
         runner: What performs the operations there.
         home: Where rjob's files are there; empty for the default.
         space: Which of the spaces there; empty for the one that everybody sees.
+        gate: Whoever connects goes through it.
         retries: How often connecting is tried again.
         limit: Seconds without a sign of life that are borne; 0 for no limit.
     """
 
     def __init__(
-        self, link: Link, runner: Runner, *, home: str, space: str = "", retries: int = 0, limit: float = 0.0
+        self,
+        link: Link,
+        runner: Runner,
+        gate: Gate,
+        *,
+        home: str,
+        space: str = "",
+        retries: int = 0,
+        limit: float = 0.0,
     ) -> None:
         self._link = link
         self._runner = runner
+        self._gate = gate
         self._home = home
         self._space = space
         self._retries = retries
@@ -132,12 +143,15 @@ class Channel:
 
     async def connect(self) -> None:
         """Open the connection unless it is open."""
+        if self._link.is_open:
+            return
         attempts = Attempts(self._retries, connects=True)
-        while not self._link.is_open:
-            try:
-                await self._link.connect()
-            except TransportError as error:
-                await attempts.again(error)
+        async with self._gate:
+            while not self._link.is_open:
+                try:
+                    await self._link.connect()
+                except TransportError as error:
+                    await attempts.again(error)
 
     async def close(self) -> None:
         """Let go of the connection."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
 
 from rjob.core.find import named, removed, selectors, settle
 from rjob.core.options import Options
@@ -14,7 +15,7 @@ from rjob.runner.protocol import Bytes, Data, End, Line
 from rjob.runner.values import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rjob.core.channel import Exchange
     from rjob.core.ledger import Ledger
@@ -27,17 +28,56 @@ if TYPE_CHECKING:
 _STREAMS: tuple[Stream, Stream] = ("out", "err")
 
 
+Begun = Callable[[Found], Awaitable[None]]
+
+
+class Source(Protocol):
+    """Where a collector's jobs come from."""
+
+    def request(self) -> tuple[Sequence[str | bytes], bytes]:
+        """What the operation is given: its lines and its body."""
+
+    async def found(self, facts: Facts) -> Found:
+        """The jobs, made of what the owner first replies.
+
+        Args:
+            facts: That.
+        """
+
+
+class Named:
+    """The jobs that references name.
+
+    Args:
+        owner: Whose jobs.
+        references: Which.
+    """
+
+    def __init__(self, owner: Owner, references: Sequence[Reference]) -> None:
+        self._owner = owner
+        self._references = references
+
+    def request(self) -> tuple[Sequence[str | bytes], bytes]:
+        """Selectors."""
+        return selectors(self._references), b""
+
+    async def found(self, facts: Facts) -> Found:
+        """Those that are what was meant."""
+        return await named(self._owner, self._references, facts)
+
+
 class Collector:
     """Follows some jobs of one owner, whatever happens to the connection.
 
     Args:
         owner: Whose jobs.
-        references: Which.
+        source: Which.
         ledger: Where what they write goes; None if nobody wants it.
         options: Which of it.
+        begun: Is told of the jobs when they are known; nothing is looked at before it returns.
 
     Attributes:
-        found: What the references named, as it was at first.
+        found: What the source brought, as it was at first.
         jobs: The jobs as they are now, by instance id.
         errors: Why nothing more can be told of others.
         pending: Those of which the end has not been told.
@@ -47,18 +87,20 @@ class Collector:
     def __init__(
         self,
         owner: Owner,
-        references: Sequence[Reference],
+        source: Source,
         ledger: Ledger | None = None,
         options: Options | None = None,
+        begun: Begun | None = None,
     ) -> None:
         self.owner = owner
         self.found = Found(owner)
         self.jobs: dict[str, Job] = {}
         self.errors: dict[str, RjobError] = {}
         self.pending: dict[str, Job] = {}
-        self._references = references
+        self._source = source
         self._ledger = ledger
         self._options = options or Options()
+        self._begun = begun
         self.asked = False
         self._facts = Facts()
         self._settled: tuple[dict[str, Job], dict[str, RjobError]] | None = None
@@ -74,7 +116,7 @@ class Collector:
 
     async def read(self) -> None:
         """Deliver what is there now."""
-        await self.owner.channel.converse(self._read, "collect", *selectors(self._references))
+        await self._converse(self._read)
 
     async def follow(self, enough: Callable[[], bool]) -> None:
         """Deliver what is written, as it is written, until all jobs have ended.
@@ -86,7 +128,11 @@ class Collector:
         async def talk(exchange: Exchange) -> None:
             await self._look_on(exchange, enough)
 
-        await self.owner.channel.converse(talk, "collect", *selectors(self._references))
+        await self._converse(talk)
+
+    async def _converse(self, talk: Callable[[Exchange], Awaitable[None]]) -> None:
+        lines, body = self._source.request()
+        await self.owner.channel.converse(talk, "collect", *lines, body=body)
 
     def progress(self) -> list[str]:
         """How far jobs' streams were delivered, ``UUID OUT ERR`` each; nothing where that does not count."""
@@ -97,16 +143,18 @@ class Collector:
     # -------------------------------------------------------------------------------------------------- exchanges
 
     async def _begin(self, exchange: Exchange) -> bool:
-        """Take what the references name, the first time; say whether the runner waits for orders."""
+        """Take the jobs that the source brings, the first time; say whether the runner waits for orders."""
         facts = Facts()
         ready = await exchange.tell(facts)
         self._facts, self._settled = facts.again(), None
         if not self.asked:
-            self.found = await named(self.owner, self._references, facts)
+            self.found = await self._source.found(facts)
             self.asked = True
             self.jobs = {job.instance_id: job for job in self.found.jobs}
             self.pending = dict(self.jobs)
             self._places = {(uuid, stream): self._options.place(stream) for uuid in self.jobs for stream in _STREAMS}
+            if self._begun:
+                await self._begun(self.found)
         return ready
 
     async def _read(self, exchange: Exchange) -> None:

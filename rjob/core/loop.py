@@ -191,6 +191,30 @@ def cancelled(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
+class Gate:
+    """Lets only so many through at a time.
+
+    Args:
+        limit: How many.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._semaphore: asyncio.Semaphore | None = None
+
+    async def __aenter__(self) -> None:
+        # Without an event loop there is only one.
+        if running():
+            import asyncio
+
+            self._semaphore = self._semaphore or asyncio.Semaphore(self._limit)
+            await self._semaphore.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._semaphore is not None:
+            self._semaphore.release()
+
+
 async def each(items: Sequence[R], work: Callable[[R], Coroutine[Any, Any, T]], limit: int) -> list[T]:
     """Do the same for several things at a time; for one of them, without an event loop.
 

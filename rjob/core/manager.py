@@ -16,10 +16,10 @@ from rjob.errors import UsageError
 from rjob.plugins import Plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rjob.core.owner import Owner
-    from rjob.core.owners import Work
+    from rjob.core.owners import Ask, Work
     from rjob.core.receive import Told
     from rjob.core.sink import Sink
     from rjob.core.start import Launching
@@ -92,19 +92,65 @@ class JobManager:
         Returns:
             The jobs that began.
         """
-        from rjob.core.start import Launching, listed, spec_at, start_at
+        from rjob.core.start import Launching, start_at
 
         launching = launching or Launching()
-        for one_spec in listed(spec):
-            check_spec(one_spec)
-        asks = self._owners.asks_of_hosts(hosts)
-        # What is wrong with a specification is found out before anything is sent.
-        specs = {ask.host: [spec_at(self._owners.owner(ask.host), given) for given in listed(spec)] for ask in asks}
+        asks, specs = self._specs(spec, hosts)
 
         async def one(owner: Owner, _: list[Reference]) -> Found:
             return await start_at(owner, specs[owner.name], launching)
 
         return merged(await self._owners.each(asks, one))
+
+    async def run(
+        self,
+        spec: JobSpec | Sequence[JobSpec],
+        begun: Callable[[Result], None],
+        *,
+        hosts: Sequence[str] = (),
+        launching: Launching | None = None,
+        sink: Sink | None = None,
+    ) -> Result:
+        """Start jobs on each host, and look at them until they have ended.
+
+        Args:
+            spec: What to run; several are started with one request to each host.
+            begun: Is told which jobs have begun, when each host has confirmed that they did, or refused.
+            hosts: Where.
+            launching: Notes what may have been started while this goes on, and can give up the rest.
+            sink: Where to deliver what they write, as it is written; None if nobody wants it.
+
+        Returns:
+            The jobs as they are then.
+        """
+        from rjob.core.ledger import Ledger
+        from rjob.core.start import Confirmations, Launching, run_at
+
+        launching = launching or Launching()
+        ledger = Ledger(sink) if sink else None
+        asks, specs = self._specs(spec, hosts)
+        confirmations = Confirmations(len(asks), begun)
+        if ledger and len(asks) > 1:
+            ledger.share()
+
+        async def one(owner: Owner, _: list[Reference]) -> Found:
+            try:
+                return await run_at(owner, specs[owner.name], launching, confirmations.wait, ledger)
+            finally:
+                confirmations.fail(Found(owner))
+
+        return merged(await self._owners.each(asks, one, at_once=True))
+
+    def _specs(
+        self, spec: JobSpec | Sequence[JobSpec], hosts: Sequence[str]
+    ) -> tuple[list[Ask], dict[str, list[JobSpec]]]:
+        """What to run where.  What is wrong with a specification is found out before anything is sent."""
+        from rjob.core.start import listed, spec_at
+
+        for one in listed(spec):
+            check_spec(one)
+        asks = self._owners.asks_of_hosts(hosts)
+        return asks, {ask.host: [spec_at(self._owners.owner(ask.host), one) for one in listed(spec)] for ask in asks}
 
     async def get(self, jobs: Sequence[str] = (), *, hosts: Sequence[str] = (), query: Query = _LISTING) -> Result:
         """Tell where jobs stand.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rjob.core.channel import Channel
 from rjob.core.link import Guard, Link
+from rjob.core.loop import Gate
 from rjob.runner.base import runner_for
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Owner:
         caller: Whoever it is that asks.
         home: Where rjob's files are there; empty for the default.
         space: Which of the spaces there; empty for the one that everybody sees.
+        gate: Whoever connects goes through it.
 
     Attributes:
         channel: The way in which its operations are asked for.
@@ -51,6 +53,7 @@ class Owner:
         *,
         home: str = "",
         space: str = "",
+        gate: Gate | None = None,
     ) -> None:
         self.runner = runner_for(settings.get("runner", transport.runner), name)
         self.name = name
@@ -64,7 +67,9 @@ class Owner:
         patience = float(settings.get("connect_timeout", _CONNECT)) + _MORE
         self._link = Link(transport, guard, patience, may_ask=caller.can_answer)
         retries = int(settings.get("retries", 0))
-        self.channel = Channel(self._link, self.runner, home=home, space=space, retries=retries, limit=limit)
+        self.channel = Channel(
+            self._link, self.runner, gate or Gate(1), home=home, space=space, retries=retries, limit=limit
+        )
 
     @property
     def host(self) -> str | None:

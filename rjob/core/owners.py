@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rjob.config import home
 from rjob.core.isolation import guarded
 from rjob.core.link import Guard, Unusable
-from rjob.core.loop import each
+from rjob.core.loop import Gate, each
 from rjob.core.owner import Found, Owner
 from rjob.core.usage import check_words
 from rjob.errors import PluginError, RjobError, UsageError
@@ -46,6 +46,7 @@ class Owners:
         self._plugins = plugins
         self._caller = caller
         self._space = space
+        self._gate = Gate(self.throttle)
         self._owners: dict[str, Owner] = {}
 
     async def close(self) -> None:
@@ -139,7 +140,7 @@ class Owners:
         Args:
             asks: The owners, and which of their jobs it is about.
             work: What to do.
-            at_once: Whether nobody is to wait for the others: it is a matter of looking on.
+            at_once: Whether nobody is to wait for the others, but to connect: it is a matter of looking on.
             children: Whether it can be done to a child of a job; otherwise a reference to one is an error.
 
         Returns:
@@ -186,7 +187,7 @@ class Owners:
         where = str(home()) if name == "." else str(settings.get("home", ""))
         kind = self._plugins.transport(target.scheme)
         transport = Guard(None, target.scheme).call("beginning", lambda: kind(target, settings))
-        return Owner(name, transport, settings, self._caller, home=where, space=self._space)
+        return Owner(name, transport, settings, self._caller, home=where, space=self._space, gate=self._gate)
 
 
 def _unserved(owner: Owner, reference: Reference) -> UsageError:

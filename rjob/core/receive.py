@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from rjob.core.collect import Collector, shrank
+from rjob.core.collect import Collector, Named, shrank
 from rjob.core.find import named, removed, selectors, settle
 from rjob.errors import RjobError
 from rjob.runner.facts import Facts
@@ -38,7 +38,7 @@ async def receive(owner: Owner, references: Sequence[Reference], ledger: Ledger,
     Returns:
         The jobs, as they are after that.
     """
-    collector = Collector(owner, references, ledger, options)
+    collector = Collector(owner, Named(owner, references), ledger, options)
     async with _counting(collector, ledger):
         await collector.read()
     return _after(collector.result, ledger, options)
@@ -56,7 +56,20 @@ async def follow(owner: Owner, references: Sequence[Reference], ledger: Ledger, 
     Returns:
         The jobs in their last states; an error for each that could not be followed to its end.
     """
-    collector = Collector(owner, references, ledger, options)
+    return await follow_all(Collector(owner, Named(owner, references), ledger, options), ledger, options)
+
+
+async def follow_all(collector: Collector, ledger: Ledger, options: Options) -> Found:
+    """Deliver what a collector's jobs write, until they end.
+
+    Args:
+        collector: It.
+        ledger: Where to.
+        options: From where on, and whether it counts.
+
+    Returns:
+        See :func:`follow`.
+    """
     begun = False
 
     def enough() -> bool:
@@ -77,7 +90,7 @@ async def follow(owner: Owner, references: Sequence[Reference], ledger: Ledger, 
     except RjobError as error:
         if not collector.jobs:
             raise
-        error.host = error.host or owner.host
+        error.host = error.host or collector.owner.host
         failed = (error,)
     found = collector.result
     if failed:

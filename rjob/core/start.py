@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rjob.core.find import look_up, without_parents
+from rjob.core.isolation import merged
 from rjob.core.loop import running
 from rjob.core.owner import Found
 from rjob.errors import JobConflict, OwnerError, RjobError, UsageError
@@ -15,12 +16,15 @@ from rjob.runner.launch import launch_of, retry_of, start_request
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import Any
 
+    from rjob.core.collect import Begun
+    from rjob.core.ledger import Ledger
     from rjob.core.owner import Owner
-    from rjob.models import Job
+    from rjob.models import Job, Result
     from rjob.references import Reference
+    from rjob.runner.facts import Facts
     from rjob.runner.launch import Launch
 
 
@@ -71,27 +75,118 @@ class Launching:
         return not self.given_up
 
 
-async def start_at(owner: Owner, spec: JobSpec | Sequence[JobSpec], launching: Launching) -> Found:
+async def start_at(owner: Owner, specs: Sequence[JobSpec], launching: Launching) -> Found:
     """Start jobs, with one request.
 
     Args:
         owner: Where.
-        spec: What to run there (:func:`spec_at`), or several.
+        specs: What to run there (:func:`spec_at`).
         launching: What the whole start has brought about.
 
     Returns:
         The jobs, or why they did not begin; nothing if the start was given up before the owner was asked.
     """
-    launches = [launch_of(one, str(uuid.uuid4())) for one in listed(spec)]
+
+    async def work(launches: Sequence[Launch]) -> Found:
+        return await _launch(owner, launches)
+
+    return await _launching(owner, specs, launching, work)
+
+
+async def run_at(
+    owner: Owner, specs: Sequence[JobSpec], launching: Launching, begun: Begun, ledger: Ledger | None
+) -> Found:
+    """Start jobs and look at them until they end: one command on the host.
+
+    Args:
+        owner: Where.
+        specs: What to run there (:func:`spec_at`).
+        launching: What the whole start has brought about.
+        begun: Is told of the jobs that have begun, and says when to go on.
+        ledger: Where to deliver what they write; None if nobody wants it.
+
+    Returns:
+        The jobs as they are then; an error for each that did not begin, or of which nothing more can be told.
+    """
+    from rjob.core.collect import Collector
+    from rjob.core.options import Options
+    from rjob.core.receive import follow_all
+    from rjob.core.waiting import NO_BYTES
+
+    async def work(launches: Sequence[Launch]) -> Found:
+        options = Options() if ledger else NO_BYTES
+        collector = Collector(owner, Starting(owner, launches), ledger, options, begun)
+        if ledger:
+            return await follow_all(collector, ledger, options)
+        await collector.follow(lambda: False)
+        return collector.result
+
+    return await _launching(owner, specs, launching, work)
+
+
+async def _launching(
+    owner: Owner,
+    specs: Sequence[JobSpec],
+    launching: Launching,
+    work: Callable[[Sequence[Launch]], Awaitable[Found]],
+) -> Found:
+    """Have an owner start jobs, unless the start has been given up by then."""
+    launches = [launch_of(owner.runner, spec, str(uuid.uuid4())) for spec in specs]
     if not launches or not await launching.connect(owner):
         return Found(owner)
     launching.asked[owner.name] = tuple(launch.uuid for launch in launches)
     try:
-        return await _launch(owner, launches)
+        return await work(launches)
     except OwnerError:
         # It has refused, so there is no job.
-        del launching.asked[owner.name]
+        launching.asked.pop(owner.name, None)
         raise
+
+
+class Confirmations:
+    """What the owners of a start have confirmed: nobody looks on before all of them have, or have failed.
+
+    Args:
+        count: How many owners there are.
+        told: Is told once of everything that has begun.
+    """
+
+    def __init__(self, count: int, told: Callable[[Result], None]) -> None:
+        self._left = count
+        self._told = told
+        self._parts: dict[str, Found] = {}
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def wait(self, found: Found) -> None:
+        """Note what one owner has confirmed, and wait for the others.
+
+        Args:
+            found: The jobs, and why others did not begin.
+        """
+        self._note(found)
+        if self._left:
+            import asyncio
+
+            self._waiting.append(asyncio.get_running_loop().create_future())
+            await self._waiting[-1]
+
+    def fail(self, found: Found) -> None:
+        """Note that one owner will confirm nothing; what went wrong there is told at the end.
+
+        Args:
+            found: What it has.
+        """
+        if found.owner.name not in self._parts:
+            self._note(found._replace(jobs=(), errors=()))
+
+    def _note(self, found: Found) -> None:
+        self._parts[found.owner.name] = found
+        self._left -= 1
+        if not self._left:
+            self._told(merged(list(self._parts.values())))
+            for future in self._waiting:
+                if not future.done():
+                    future.set_result(None)
 
 
 async def retry_at(owner: Owner, references: Sequence[Reference], *, failed: bool, secrets: Mapping[str, str]) -> Found:
@@ -144,32 +239,64 @@ def spec_at(owner: Owner, spec: JobSpec) -> JobSpec:
         spec: What to run.
 
     Raises:
-        UsageError: The directory cannot be told.
+        UsageError: The directory cannot be told, or the runner there cannot start such a job.
     """
     if owner.shares_directory:
         spec = spec._replace(cwd=owner.caller.absolute(spec.cwd or ""))
     if spec.line is not None and spec.shell is None and not spec.login:
         spec = spec._replace(shell=owner.shell)
+    owner.runner.parts(spec)
     return spec
 
 
-async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
-    """Have the runner commit and launch; tell the jobs as they are then, without asking again."""
-    now = datetime.now(UTC)
-    lines, body = start_request(launches, f"{now:%Y-%m-%dT%H:%M:%SZ}" if owner.shares_directory else None)
-    facts = await owner.channel.call("start", *lines, body=body)
-    from rjob.core.jobs import begun
-    from rjob.runner.values import number
+class Starting:
+    """Jobs that are being started; also a source for a collector, which then looks at them.
 
-    started = {words[1] for words in facts.other if words[0] == "started" and len(words) > 1}
-    numbers = {words[1]: number(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
-    jobs: list[Job] = []
-    errors: list[RjobError] = []
-    for launch in launches:
-        id_ = numbers.get(launch.uuid)
-        if id_ is None or launch.uuid not in started:
-            message = "the job was not started" if id_ is None else f"job {id_} was registered but did not start"
-            errors.append(OwnerError(message, reason="not-started", hint="see `rjob doctor`", host=owner.host))
-        else:
-            jobs.append(begun(facts, launch.record, id_, launch.uuid, owner.host))
-    return Found(owner, tuple(jobs), tuple(errors))
+    Args:
+        owner: Where.
+        launches: The jobs.
+    """
+
+    def __init__(self, owner: Owner, launches: Sequence[Launch]) -> None:
+        self._owner = owner
+        self._launches = launches
+
+    def lines(self) -> tuple[list[bytes], bytes]:
+        """The lines and the body of a ``start`` request."""
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" if self._owner.shares_directory else None
+        return start_request(self._launches, now)
+
+    def request(self) -> tuple[Sequence[str | bytes], bytes]:
+        """See :class:`rjob.core.collect.Source`."""
+        lines, body = self.lines()
+        return ["start", *lines], body
+
+    async def found(self, facts: Facts) -> Found:
+        """The jobs as they are when they have begun, without asking again; an error for each that did not begin.
+
+        Args:
+            facts: What the owner replied.
+        """
+        from rjob.core.jobs import begun
+        from rjob.runner.values import number
+
+        owner = self._owner
+        started = {words[1] for words in facts.other if words[0] == "started" and len(words) > 1}
+        numbers = {words[1]: number(words[2]) for words in facts.other if words[0] == "job" and len(words) > 2}
+        jobs: list[Job] = []
+        errors: list[RjobError] = []
+        for launch in self._launches:
+            id_ = numbers.get(launch.uuid)
+            if id_ is None or launch.uuid not in started:
+                message = "the job was not started" if id_ is None else f"job {id_} was registered but did not start"
+                errors.append(OwnerError(message, reason="not-started", hint="see `rjob doctor`", host=owner.host))
+            else:
+                jobs.append(begun(facts, launch.record, id_, launch.uuid, owner.host))
+        return Found(owner, tuple(jobs), tuple(errors))
+
+
+async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
+    """Have the runner commit and launch."""
+    starting = Starting(owner, launches)
+    lines, body = starting.lines()
+    return await starting.found(await owner.channel.call("start", *lines, body=body))

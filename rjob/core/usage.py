@@ -29,16 +29,15 @@ def check_words(words: Sequence[str], what: str, example: str) -> None:
 
 
 def check_spec(spec: JobSpec) -> None:
-    """Make sure that a job specification can be carried out, wherever that will be.
+    """Make sure that a job specification is one; whether a runner can start it is for that to say.
 
     Args:
         spec: What to run.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: It is none.
     """
     from rjob.models import JobSpec
-    from rjob.runner.launch import launch_of
 
     if not isinstance(spec, JobSpec):
         raise UsageError(f"not a job specification: {_shown(spec)}", hint='write JobSpec(argv=("make",))')
@@ -52,7 +51,6 @@ def check_spec(spec: JobSpec) -> None:
         from rjob.references import check_name
 
         check_name(spec.name)
-    launch_of(spec, "")
 
 
 def secret_values(secrets: Sequence[str] | Mapping[str, str], caller: Caller) -> dict[str, str]:

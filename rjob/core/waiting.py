@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from rjob.core.collect import Collector
+from rjob.core.collect import Collector, Named
 from rjob.core.find import look_up
 from rjob.core.isolation import guarded
 from rjob.core.loop import Overdue, within
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rjob.core.owner import Found, Owner
     from rjob.references import Reference
 
-_NO_BYTES = Options(Position("none"))
+NO_BYTES = Options(Position("none"))
+"""For a collector that is to tell of ends only."""
 
 
 class Until(NamedTuple):
@@ -48,7 +49,7 @@ async def wait_at(owner: Owner, references: Sequence[Reference], until: Until) -
     left = None if until.deadline is None else until.deadline - time.monotonic()
     if left is not None and left <= 0:
         return await look_up(owner, references)
-    collector = Collector(owner, references, options=_NO_BYTES)
+    collector = Collector(owner, Named(owner, references), options=NO_BYTES)
     try:
         await within(left or 0.0, collector.follow(lambda: until.first and has_ended(collector.result)))
     except Overdue:

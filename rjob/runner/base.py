@@ -11,7 +11,7 @@ from rjob.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rjob.models import Finding
+    from rjob.models import Finding, JobSpec
 
 RUNNERS = {"posix": "rjob.runner.posix"}
 """The packages that have a runner, by platform.  Each brings one as ``RUNNER``; it is imported when it is needed."""
@@ -60,6 +60,17 @@ class Runner(ABC):
         Args:
             marker: What frames the reply.
             home: Where rjob's files are there; empty for the default.
+        """
+
+    @abstractmethod
+    def parts(self, spec: JobSpec) -> Sequence[tuple[str, bytes]]:
+        """The files, beside the neutral specification, from which this runner begins a job: name and content.
+
+        Args:
+            spec: What to run.
+
+        Raises:
+            UsageError: It cannot start such a job.
         """
 
     @abstractmethod

@@ -1,14 +1,12 @@
-"""How a job specification becomes what the POSIX runner is given: the words to run, the start record, the parts.
+"""How a job specification becomes a ``start`` request: the start record, the neutral specification, the files.
 
-The words travel as a shell text of a fixed form: settings and one ``set --``, every value in single quotes.  The
-variables are a text of their own, for they may have the names of the runner's own: it is read last.
+What only one platform's runner can read, it makes itself (:meth:`rjob.runner.base.Runner.parts`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,9 +14,10 @@ from rjob.errors import UsageError
 from rjob.runner.protocol import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rjob.models import JobSpec
+    from rjob.runner.base import Runner
 
 RECORD_LIMIT = 1800
 """Bytes of a start record in the registry; a longer one is summarised, and lies whole in the job's folder."""
@@ -27,16 +26,6 @@ _COMMAND_LIMIT = 400
 _TEXTS = ("spec", "spec.json", "env", "job.json")
 _TEXT_LIMIT = 2000
 _OWN = ("v", "event", "id", "instance", "time")
-_SHELLS_OWN = frozenset(
-    (
-        *("BASHOPTS", "BASHPID", "BASH_ALIASES", "BASH_ARGC", "BASH_ARGV", "BASH_ARGV0", "BASH_CMDS", "BASH_COMMAND"),
-        *("BASH_COMPAT", "BASH_LINENO", "BASH_REMATCH", "BASH_SOURCE", "BASH_SUBSHELL", "BASH_VERSINFO"),
-        *("BASH_XTRACEFD", "COMP_WORDBREAKS", "DIRSTACK", "EGID", "EPOCHREALTIME", "EPOCHSECONDS", "ERRNO", "EUID"),
-        *("FUNCNAME", "GROUPS", "HISTCMD", "KSHEGID", "KSHGID", "KSHUID", "KSH_VERSION", "LINENO", "OPTARG", "OPTIND"),
-        *("PGRP", "PIPESTATUS", "PPID", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "TMOUT", "UID", "USER_ID", "_"),
-    )
-)
-"""Variables that some shell makes itself or refuses to set: env(1) sets them instead."""
 
 
 class Launch(NamedTuple):
@@ -94,28 +83,24 @@ def _job_lines(launch: Launch, body: list[bytes]) -> list[bytes]:
     return lines
 
 
-def launch_of(spec: JobSpec, uuid: str) -> Launch:
+def launch_of(runner: Runner, spec: JobSpec, uuid: str) -> Launch:
     """Make a launch of what the user asked for.
 
     Args:
+        runner: What will start it.
         spec: What to run.
         uuid: The instance id that the client chose.
 
     Raises:
-        UsageError: There is nothing to run, a word holds a NUL, or a secret has a name that no shell hands on.
+        UsageError: The runner cannot start such a job.
     """
-    for key, _ in spec.secrets:
-        if key in _SHELLS_OWN:
-            raise UsageError(f"a secret cannot be called {key}: shells keep that name to themselves")
-    parts = [("spec", _spec_text(spec)), ("spec.json", _neutral_spec(spec))]
-    if env := _exports(pair for pair in spec.env if pair[0] not in _SHELLS_OWN):
-        parts.append(("env", _bytes(env)))
+    parts = [*runner.parts(spec), ("spec.json", _neutral_spec(spec))]
     if spec.script is not None:
         parts.append(("script", spec.script))
     if spec.stdin is not None:
         parts.append(("stdin", spec.stdin))
     limit = "" if spec.time_limit is None else f"{max(spec.time_limit, 0.001):.3f}".rstrip("0").rstrip(".")
-    return Launch(uuid, _record(spec), tuple(parts), limit, spec.secrets)
+    return Launch(uuid, _record(spec, runner.platform), tuple(parts), limit, spec.secrets)
 
 
 def retry_of(record: Mapping[str, Any], old: str, new: str, secrets: Mapping[str, str]) -> Launch:
@@ -178,8 +163,8 @@ def _neutral_spec(spec: JobSpec) -> bytes:
     return _dump({"v": 1} | {key: value for key, value in given.items() if value is not None}) + b"\n"
 
 
-def _record(spec: JobSpec) -> dict[str, Any]:
-    record: dict[str, Any] = {"type": "BackgroundJob", "command": command_text(spec)}
+def _record(spec: JobSpec, platform: str) -> dict[str, Any]:
+    record: dict[str, Any] = {"type": "BackgroundJob", "platform": platform, "command": command_text(spec)}
     optional = {
         "name": spec.name,
         "argv": list(spec.argv) if spec.line is None and spec.script is None else None,
@@ -207,63 +192,10 @@ def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
     while len(_dump(short)) > RECORD_LIMIT and short["command"]:
         short["command"] = short["command"][: len(short["command"]) // 2]
     if len(_dump(short)) > RECORD_LIMIT:
-        short = {key: short[key] for key in ("type", "command", "name", "retry_of") if key in short}
+        short = {key: short[key] for key in ("type", "platform", "command", "name", "retry_of") if key in short}
     return short | {"truncated": True}
 
 
 def _dump(record: Mapping[str, Any]) -> bytes:
     # Compact and in ASCII: names are looked for as bytes, and any tool can read the file.
     return json.dumps(record, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-def _exports(variables: Iterable[tuple[str, str]]) -> str:
-    """The shell text that sets variables; empty for none."""
-    return "".join(f"export {key}={_quote(value)}\n" for key, value in variables)
-
-
-def _bytes(text: str) -> bytes:
-    if "\0" in text:
-        raise UsageError("a word must not hold a NUL character")
-    return os.fsencode(text)
-
-
-def _spec_text(spec: JobSpec) -> bytes:
-    """The text that the runner reads before it becomes the command."""
-    lines = []
-    if spec.cwd is not None:
-        lines.append(f"rj_dir={_quote(spec.cwd)}")
-    if spec.merge:
-        lines.append("rj_merge=1")
-    if spec.login:
-        lines.append("rj_login=1")
-        if spec.shell and spec.line is not None:
-            lines.append(f"rj_home_shell=$(command -v {_quote(spec.shell)} || echo {_quote(spec.shell)})")
-    if spec.line is not None and spec.login:
-        lines.append(f"rj_line={_quote(spec.line)}")
-    else:
-        settings = [f"{key}={value}" for key, value in spec.env if key in _SHELLS_OWN]
-        lines.append(" ".join(["set --", *map(_quote, ["env", *settings] if settings else ()), _words(spec)]))
-    return _bytes("\n".join(lines) + "\n")
-
-
-def _words(spec: JobSpec) -> str:
-    if spec.line is not None:
-        return " ".join(map(_quote, (spec.shell or "sh", "-c", spec.line)))
-    if spec.script is None:
-        if not spec.argv:
-            raise UsageError("there is no command to run", hint="rjob start COMMAND [ARG]…")
-        return " ".join(map(_quote, spec.argv))
-    interpreter = [spec.shell] if spec.shell else _interpreter(spec.script)
-    return " ".join([*map(_quote, interpreter), '"$rj_job/script"', *map(_quote, spec.argv)])
-
-
-def _interpreter(script: bytes) -> list[str]:
-    """What a script's first line says runs it; the script itself may lie where nothing may be executed."""
-    match = re.match(rb"#!\s*(\S+)(?:[ \t]+([^\n]*?))?\s*(?:\n|$)", script)
-    if match is None:
-        return ["sh"]
-    return [os.fsdecode(part) for part in match.groups() if part]
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"

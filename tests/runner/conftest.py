@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, settings
 from world import drop_cgroups, processes_with, wait_until
 
 from rjob.models import JobSpec, State
+from rjob.runner import launch as launching
 from rjob.runner.facts import Facts, JobFacts
-from rjob.runner.launch import Launch, launch_of, start_request
+from rjob.runner.launch import Launch, start_request
 from rjob.runner.posix import RUNNER
 from rjob.runner.protocol import Absent, Bytes, Data, Event, Line, Ready, Reply, new_marker, request
 from rjob.runner.states import Verdict, derive
@@ -44,6 +45,11 @@ PYTHON = os.path.realpath(sys.executable)
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 MACHINE = "test-machine"
+
+
+def launch_of(spec: JobSpec, uuid: str) -> Launch:
+    """A job for the runner under test."""
+    return launching.launch_of(RUNNER, spec, uuid)
 
 
 class Answer:

@@ -94,7 +94,7 @@ class MemoryRunner:
             return 1
         await command.write(f"motd\n{marker} begin\n".encode())
         perform = getattr(self, f"do_{operation}")
-        await perform(Talk(command, reader, marker), *([lines, body] if operation == "start" else lines))
+        await perform(Talk(command, reader, marker), *([lines, body] if operation in ("start", "collect") else lines))
         await command.write(f"{marker} end\n".encode())
         return 0
 
@@ -132,9 +132,12 @@ class MemoryRunner:
         mine = [selector for selector in selectors if not selector.startswith("others ")]
         await self.tell(talk, await self.select(talk, mine))
 
-    async def do_collect(self, talk: Talk, *selectors: str) -> None:
-        await self.describe(talk)
-        await self.tell(talk, await self.select(talk, list(selectors)))
+    async def do_collect(self, talk: Talk, lines: list[str], body: bytes) -> None:
+        if lines[:1] == ["start"]:
+            await self.do_start(talk, lines[1:], body)
+        else:
+            await self.describe(talk)
+            await self.tell(talk, await self.select(talk, lines))
         await talk.mark("ready")
         places: dict[str, dict[str, int]] = {}
         while (order := await self.take_orders(talk, places)) in ("look", "once"):

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fault_points import runner_with
-from runner.conftest import Exchange, Host
+from runner.conftest import Exchange, Host, launch_of
 from world import processes_with, requires_root, wait_until
 
 from rjob.errors import OwnerError, RjobError
 from rjob.models import JobSpec, State
-from rjob.runner.launch import Launch, launch_of, start_request
+from rjob.runner.launch import Launch, start_request
 from rjob.runner.posix import RUNNER
 from rjob.runner.protocol import new_marker, request
 

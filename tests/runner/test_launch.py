@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from runner.conftest import SHELLS, SYSTEM_PATH, Host
+from runner.conftest import SHELLS, SYSTEM_PATH, Host, launch_of
 from world import wait_until
 
 from rjob.errors import UsageError
 from rjob.models import JobSpec, State
-from rjob.runner.launch import RECORD_LIMIT, launch_of, retry_of, start_request
+from rjob.runner.launch import RECORD_LIMIT, retry_of, start_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ from rjob.core.manager import JobManager
 from rjob.core.options import Position
 from rjob.core.start import Launching
 from rjob.errors import UsageError
-from rjob.models import Job, JobSpec, State
+from rjob.models import Job, JobSpec, Result, State
 from rjob.plugins import Plugins
 from rjob.runner.operations import OPERATIONS
 from rjob.testing.fake import FakeCommand, FakeMachine
@@ -159,6 +159,16 @@ async def test_follow(manager: JobManager) -> None:
     result = await manager.receive(["1"], sink, hosts=HOST, follow=True)
     assert sink.got["out"] == b"0\n1\n2\n3\n4\n"
     assert (result.jobs[0].exit_code, result.jobs[0].has_more_data) == (5, False)
+
+
+async def test_start_and_look_on(manager: JobManager) -> None:
+    begun: list[Result] = []
+    sink = Sink()
+    ended = await manager.run(JobSpec(argv=("slow", "5")), begun.append, hosts=HOST, sink=sink)
+    assert [[job.state for job in result.jobs] for result in begun] == [[State.RUNNING]]
+    assert (ended.jobs[0].exit_code, sink.got["out"]) == (5, b"0\n1\n2\n3\n4\n")
+    ended = await manager.run(JobSpec(argv=("say", "3")), begun.append, hosts=HOST)
+    assert (ended.jobs[0].exit_code, ended.jobs[0].has_more_data) == (3, True)
 
 
 async def test_suspend_signal_and_stop(manager: JobManager) -> None:

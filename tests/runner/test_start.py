@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 from fault_points import runner_with
-from runner.conftest import SHELLS, SYSTEM_PATH, Host, shell_folder
+from runner.conftest import SHELLS, SYSTEM_PATH, Host, launch_of, shell_folder
 from runner.test_crashes import Sabotage, boot, counting, kept_promises, quiet, runs, send
 from world import processes_with, wait_until
 
 from rjob.errors import OwnerError
 from rjob.models import JobSpec, State
 from rjob.runner import launch as launching
-from rjob.runner.launch import launch_of, retry_of, start_request
+from rjob.runner.launch import retry_of, start_request
 from rjob.runner.posix import RUNNER
 from rjob.runner.protocol import new_marker, request
 

@@ -11,7 +11,7 @@ from rjob.runner.base import Runner
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rjob.models import Finding
+    from rjob.models import Finding, JobSpec
 
 try:
     # hashlib loads OpenSSL, which takes longer than all the rest of a local verb.
@@ -67,6 +67,12 @@ class PosixRunner(Runner):
     def install_request(self, marker: str, home: str) -> bytes:
         """Two lines and the script."""
         return os.fsencode(f"{marker}\n{home}\n") + self.script
+
+    def parts(self, spec: JobSpec) -> Sequence[tuple[str, bytes]]:
+        """A text for the shell, and one with the variables."""
+        from rjob.runner.posix.launch import parts
+
+        return parts(spec)
 
     def findings(self, info: Mapping[str, str]) -> Sequence[Finding]:
         """What a shell found out about its machine."""
