@@ -538,6 +538,7 @@ def test_remove(any_host: Host) -> None:
     any_host.settled(last)
     wait_until(lambda: not (any_host.owner / "lock").is_symlink())
     assert sorted(path.name for path in any_host.owner.iterdir()) == [
+        "ends",
         "host",
         "ids",
         "jobs",
