@@ -51,6 +51,9 @@ class StandIn:
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         async def answer(*args: Any, **kwargs: Any) -> Any:
             self.calls.append((verb, args, kwargs))
+            if verb == "run":
+                # It tells first what has begun.
+                args[1](self.results.get("start", self.result))
             given = self.results.get(verb, self.result)
             if isinstance(given, BaseException):
                 raise given

@@ -596,6 +596,7 @@ def test_remove(any_host: Host) -> None:
     wait_until(lambda: not (any_host.owner / "lock").is_symlink())
     assert sorted(path.name for path in any_host.owner.iterdir()) == [
         "bell",
+        "ends",
         "host",
         "ids",
         "jobs",
