@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,12 +13,14 @@ nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "imports", "docs", "tests"]
+nox.options.sessions = ["lint", "types", "imports", "docs", "shell", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PLUGINS = sorted(str(path.parent) for path in Path("plugins").glob("*/pyproject.toml"))
 # Two workers for each processor: the tests wait for processes more than they compute.
 WORKERS = os.environ.get("RJOB_TEST_WORKERS", "4")
+# What tells within seconds whether a change broke something.
+QUICK = ["tests/unit", "tests/cli", "tests/runner/test_second_runner.py", "tests/runner/test_states.py"]
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -65,6 +68,36 @@ def docs(session: nox.Session) -> None:
     session.run(
         "sphinx-build", "-q", "-E", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html", *session.posargs
     )
+
+
+@nox.session
+def shell(session: nox.Session) -> None:
+    """Check the runner's scripts with shellcheck."""
+    install(session, "test")
+    session.run("pytest", "-q", "-p", "no:xdist", "-m", "shell", "tests/test_shell.py", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests and show which lines they run, in the processes that they start as well."""
+    install(session, "test")
+    session.install("coverage>=7.10")
+    folder = Path(session.create_tmp()).resolve()
+    settings = folder / "coveragerc"
+    settings.write_text(f"[run]\nsource_pkgs = rjob\nparallel = true\npatch = subprocess\ndata_file = {folder}/data\n")
+    env = {"COVERAGE_PROCESS_START": str(settings)}
+    session.run("coverage", "run", f"--rcfile={settings}", "-m", "pytest", "-n", WORKERS, *session.posargs, env=env)
+    session.run("coverage", "combine", "-q", f"--rcfile={settings}")
+    session.run("coverage", "report", f"--rcfile={settings}", "--skip-covered", "--sort=cover")
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """Run the tests with the oldest dependencies that the project allows."""
+    install(session, "test")
+    lowest = [re.sub(r">=([^,;]+).*", r"==\1", item) for item in PROJECT["project"]["dependencies"]]
+    session.install(*lowest)
+    session.run("pytest", "-n", WORKERS, *(session.posargs or QUICK))
 
 
 @nox.session

@@ -7,7 +7,7 @@ import select
 import stat
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rjob.cli import output
 from rjob.cli.text import visible
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rjob.models import Job
+    from rjob.transports.base import Stream
 
-Stream = Literal["out", "err"]
-Piece = tuple[Stream | None, bytes]
+Piece = tuple["Stream | None", bytes]
 """Bytes and the stream that they belong to; a prefix belongs to none."""
 
 # No pipe holds more, so what was written before that has been read.

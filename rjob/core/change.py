@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.core.find import named, removed, selectors, settle, without_parents
 from rjob.core.owner import Found
-from rjob.errors import JobConflict, OwnerError, RjobError, UsageError
+from rjob.errors import JobConflict, OwnerError, RjobError
 from rjob.runner.facts import Facts
-from rjob.runner.states import signal_number
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -18,24 +17,6 @@ if TYPE_CHECKING:
     from rjob.core.owner import Owner
     from rjob.models import Job
     from rjob.references import Reference
-
-_SIGNALS = 64
-
-
-def signal_word(text: str) -> str:
-    """A signal as runners take it.
-
-    Args:
-        text: ``TERM``, ``SIGTERM`` or ``15``.
-
-    Raises:
-        UsageError: There is no such signal.
-    """
-    number = signal_number(text)
-    if number is None or not 0 < number <= _SIGNALS:
-        raise UsageError(f"no such signal: {text}", hint="`kill -l` names them")
-    word = text.upper().removeprefix("SIG")
-    return str(number) if word.isdigit() else word
 
 
 class _Changed(NamedTuple):

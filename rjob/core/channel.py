@@ -6,24 +6,29 @@ They are tried again when the connection fails, and the runner is sent where it 
 from __future__ import annotations
 
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 from rjob.core.attempts import Attempts
+from rjob.core.loop import Gate
 from rjob.errors import ConnectionLost, OwnerError, ProtocolError, RjobError, TransportError
 from rjob.runner.operations import OPERATIONS
 from rjob.runner.protocol import Absent, End, Line, Ready, Reply, new_marker, request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from rjob.core.link import Call, Link
-    from rjob.core.loop import Gate
     from rjob.runner.base import Runner
     from rjob.runner.facts import Facts
+    from rjob.runner.operations import Operation
     from rjob.runner.protocol import Event
 
 T = TypeVar("T")
+
+_VIEWERS = 6
+"""Operations that look on at a time over one connection: sshd admits ten commands, and short ones need a place."""
 
 
 class _NoReply(ProtocolError):
@@ -136,6 +141,7 @@ class Channel:
         self._link = link
         self._runner = runner
         self._gate = gate
+        self._viewers = Gate(_VIEWERS)
         self._home = home
         self._space = space
         self._retries = retries
@@ -200,7 +206,7 @@ class Channel:
             attempts.begin()
             harmless = asked.repeatable
             try:
-                async with self._exchange(operation, *lines, body=body) as exchange:
+                async with self._place(asked), self._exchange(operation, *lines, body=body) as exchange:
                     attempts.reached()
                     try:
                         return await talk(exchange)
@@ -212,6 +218,10 @@ class Channel:
                     raise
                 await self.close()
                 await attempts.again(error)
+
+    def _place(self, asked: Operation) -> AbstractAsyncContextManager[None]:
+        """A place on the connection: one of a few for whoever stays long."""
+        return self._viewers if asked.patience else nullcontext()
 
     @asynccontextmanager
     async def _exchange(self, operation: str, *lines: str | bytes, body: bytes) -> AsyncIterator[Exchange]:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from rjob.core.channel import Exchange
     from rjob.core.ledger import Ledger
-    from rjob.core.options import Stream
     from rjob.core.owner import Owner
     from rjob.models import Job
     from rjob.references import Reference
     from rjob.runner.protocol import Event
+    from rjob.transports.base import Stream
 
 _STREAMS: tuple[Stream, Stream] = ("out", "err")
 
@@ -151,7 +151,8 @@ class Collector:
             self.found = await self._source.found(facts)
             self.asked = True
             self.jobs = {job.instance_id: job for job in self.found.jobs}
-            self.pending = dict(self.jobs)
+            # A finished job may have something to deliver, but nothing to wait for.
+            self.pending = {uuid: job for uuid, job in self.jobs.items() if self._ledger or not job.state.finished}
             self._places = {(uuid, stream): self._options.place(stream) for uuid in self.jobs for stream in _STREAMS}
             if self._begun:
                 await self._begun(self.found)

@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rjob.core.interrupts import Interrupts
-from rjob.core.loop import running
 from rjob.core.sink import ReaderGone, WriteFailed
+from rjob.loopless import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rjob.core.lines import Key, WholeLines
-    from rjob.core.options import Stream, Streams
+    from rjob.core.options import Streams
     from rjob.core.sink import Sink
     from rjob.models import Job
+    from rjob.transports.base import Stream
 
 _LINE = 1 << 16
 """How far to look for the beginning of a line.  What has none there is no text."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from rjob.core.loop import running
 from rjob.errors import RjobError
+from rjob.loopless import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rjob.core.options import Stream, Streams
+    from rjob.core.options import Streams
     from rjob.models import Job
+    from rjob.transports.base import Stream
 
     Key = tuple[str, Stream]
     Put = Callable[[Job, Stream, int, bytes], None]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from rjob.loopless import running
 
 if TYPE_CHECKING:
     import asyncio
@@ -89,12 +90,6 @@ def run(coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
         return runs.run(coroutine, loop=loop)
     finally:
         runs.close()
-
-
-def running() -> bool:
-    """Whether there is an event loop here."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 async def pause(seconds: float) -> None:

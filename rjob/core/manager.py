@@ -290,9 +290,10 @@ class JobManager:
         Returns:
             The jobs as they are then; a survivor is an error.
         """
-        from rjob.core.change import signal_word, stop_at
+        from rjob.core.change import stop_at
+        from rjob.signals import word_of
 
-        word = signal_word(signal)
+        word = word_of(signal)
         seconds = self._grace if grace is None else grace
         return await self._change(jobs, hosts, lambda owner, named: stop_at(owner, named, word, seconds))
 
@@ -304,9 +305,10 @@ class JobManager:
             signal: Its name or number.
             hosts: Whose.
         """
-        from rjob.core.change import signal_at, signal_word
+        from rjob.core.change import signal_at
+        from rjob.signals import word_of
 
-        word = signal_word(signal)
+        word = word_of(signal)
         return await self._change(jobs, hosts, lambda owner, named: signal_at(owner, named, "signal", word))
 
     async def suspend(self, jobs: Sequence[str], *, hosts: Sequence[str] = ()) -> Result:

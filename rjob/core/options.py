@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rjob.models import Job, State
+    from rjob.transports.base import Stream
 
-Stream = Literal["out", "err"]
 Streams = Literal["both", "out", "err"]
 
 

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from rjob.core.channel import Exchange
     from rjob.core.ledger import Ledger
-    from rjob.core.options import Options, Stream, Streams
+    from rjob.core.options import Options, Streams
     from rjob.core.owner import Found, Owner
     from rjob.models import Job
     from rjob.references import Reference
+    from rjob.transports.base import Stream
 
     Told = Callable[[Job, Stream, int, int], None]
 

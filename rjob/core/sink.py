@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from rjob.errors import RjobError
 
 if TYPE_CHECKING:
-    from rjob.core.options import Stream
     from rjob.models import Job
+    from rjob.transports.base import Stream
 
 
 class ReaderGone(Exception):  # noqa: N818  (not an error: the reader has had enough)

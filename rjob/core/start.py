@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from rjob.core.find import look_up, without_parents
 from rjob.core.isolation import merged
-from rjob.core.loop import running
 from rjob.core.owner import Found
 from rjob.errors import JobConflict, OwnerError, RjobError, UsageError
+from rjob.loopless import running
 from rjob.models import JobSpec, State
 from rjob.runner.launch import launch_of, retry_of, start_request
 

@@ -9,8 +9,8 @@ import signal as signals
 from typing import TYPE_CHECKING, NamedTuple
 
 from rjob.models import State
-from rjob.runner.values import number, status_number
-from rjob.runner.values import signal_number as told_signal
+from rjob.runner.values import number, signal_number, status_number
+from rjob.signals import name_of, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,27 +35,6 @@ LOST = {
     "lost-unclaimed": "its supervisor died before the command began",
 }
 """What the words that conclude a lost job mean."""
-
-
-def signal_number(name: str) -> int | None:
-    """The number of a signal, here; None for an unknown one.
-
-    Args:
-        name: ``TERM``, ``SIGTERM`` or ``15``.
-    """
-    word = name.upper().removeprefix("SIG")
-    if (given := number(word)) is not None:
-        return given
-    found = getattr(signals, "SIG" + word, None)
-    return int(found) if isinstance(found, signals.Signals) else None
-
-
-def signal_name(number: int) -> str:
-    """``SIGTERM`` for 15; ``signal 99`` for what has no name."""
-    try:
-        return signals.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def derive(facts: JobFacts) -> Verdict:
@@ -229,7 +208,7 @@ def _finished(facts: JobFacts, record: list[str]) -> Verdict:
         return Verdict(State.LOST, LOST[word])
     status = status_number(word)
     stop, expired = facts.words("stop"), facts.words("expired")
-    sent = told_signal(seen)
+    sent = signal_number(seen)
     if sent is None:
         sent = _sent_signal(facts, status)
     if sent is not None:
@@ -242,7 +221,7 @@ def _finished(facts: JobFacts, record: list[str]) -> Verdict:
         # However politely it ended: its end is the signal's doing.
         return Verdict(State.FAILED, "its time limit was reached", None, sent or _marked(expired))
     if sent is not None:
-        return Verdict(State.FAILED, f"ended by {signal_name(sent)}", None, sent)
+        return Verdict(State.FAILED, f"ended by {name_of(sent)}", None, sent)
     if status is None:
         return Verdict(State.LOST, "its exit record cannot be read")
     if status == 0:
@@ -251,8 +230,8 @@ def _finished(facts: JobFacts, record: list[str]) -> Verdict:
 
 
 def _marked(words: list[str]) -> int | None:
-    sent = signal_number(words[0]) if words else None
-    return None if sent is None else told_signal(str(sent))
+    sent = number_of(words[0]) if words else None
+    return None if sent is None else signal_number(str(sent))
 
 
 def _sent_signal(facts: JobFacts, status: int | None) -> int | None:
@@ -280,5 +259,5 @@ def _why(facts: JobFacts, status: int) -> str:
             return f"{told}; for a shell line use -c"
         return told
     if 128 < status <= 192 and (facts.record or {}).get("platform", "posix") == "posix":
-        return f"exit status {status} (128 + {signal_name(status - 128)}, perhaps)"
+        return f"exit status {status} (128 + {name_of(status - 128)}, perhaps)"
     return f"exit status {status}"

@@ -7,15 +7,14 @@ hosts take part), it goes on while this waits.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 from rjob.errors import ConnectFailed
 from rjob.hookspecs import hookimpl
+from rjob.loopless import ready
 from rjob.transports.base import CHUNK, Chunk, Connection, Process, Stream, Transport
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class LocalProcess(Process):
             try:
                 view = view[os.write(self._stdin.fileno(), view) :]
             except BlockingIOError:
-                await _ready(writable=self._stdin.fileno())
+                await ready(writable=self._stdin.fileno())
             except BrokenPipeError:
                 self._stdin.close()
 
@@ -52,7 +51,7 @@ class LocalProcess(Process):
     async def read(self, size: int = CHUNK) -> Chunk | None:
         """Wait for bytes of either stream."""
         while self._streams:
-            for descriptor in await _ready(*self._streams):
+            for descriptor in await ready(*self._streams):
                 data = os.read(descriptor, size)
                 if data:
                     return Chunk(self._streams[descriptor], data)
@@ -72,36 +71,6 @@ class LocalProcess(Process):
                 stream.close()
         if self._child.poll() is None:
             threading.Thread(target=self._child.wait, daemon=True).start()
-
-
-async def _ready(*readable: int, writable: int | None = None) -> list[int]:
-    """Wait until one of the descriptors is ready; return those that are.
-
-    Without an event loop this simply blocks; with one (other hosts take part) the loop goes on.
-    """
-    asyncio = sys.modules.get("asyncio")
-    loop = asyncio._get_running_loop() if asyncio is not None else None
-    if loop is None:
-        ready = select.select(readable, [] if writable is None else [writable], [])
-        return ready[0] + ready[1]
-    woken = loop.create_future()
-
-    def wake() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    for descriptor in readable:
-        loop.add_reader(descriptor, wake)
-    if writable is not None:
-        loop.add_writer(writable, wake)
-    try:
-        await woken
-    finally:
-        for descriptor in readable:
-            loop.remove_reader(descriptor)
-        if writable is not None:
-            loop.remove_writer(writable)
-    return select.select(readable, [], [], 0)[0]
 
 
 def _ignored() -> list[signal.Signals]:

@@ -14,9 +14,10 @@ import pytest
 from cli.standin import a_job
 from world import wait_until
 
-from rjob.cli.delivery import Delivery, Stream, open_file
+from rjob.cli.delivery import Delivery, open_file
 from rjob.core.sink import ReaderGone
 from rjob.errors import RjobError
+from rjob.transports.base import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rjob.cli import status
 from rjob.cli.table import exit_text
 from rjob.models import Job, State
-from rjob.runner.states import signal_number
+from rjob.signals import number_of
 
 NUMBERS = st.none() | st.integers(-1, 300) | st.integers()
 JOBS = st.builds(
@@ -31,7 +31,7 @@ def test_the_column_and_the_status_agree(job: Job) -> None:
         code = int(shown)
         assert returned == (code if 0 <= code <= 255 else 255)
     else:
-        number = signal_number(shown.removeprefix("signal ").replace("-", "x"))
+        number = number_of(shown.removeprefix("signal ").replace("-", "x"))
         assert returned == (128 + number if number is not None and 0 < number < 128 else 255)
 
 

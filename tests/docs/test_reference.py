@@ -169,3 +169,16 @@ def test_each_line_about_security_names_a_test() -> None:
         files = re.findall(r"`(tests/[^`]+)`", row[3])
         assert files, row
         assert [file for file in files if not (ROOT / file).is_file()] == [], row
+
+
+def test_the_files_that_the_runner_keeps() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "rjob/runner/posix").glob("*.sh"))
+    owners = set(re.findall(r'\$rj_owner"?/([a-z.]+[a-z])', text))
+    jobs = set(re.findall(r'(?:jobs/\$(?:1|2|rj_uuid|rj_one)|\$rj_job|\$rj_dir|"\$1)/([a-z.]+[a-z])', text))
+    # What exists for a moment only, and what is no file of a job's.
+    owners -= {"registry.new", "gone", "breaking"}
+    jobs -= {"received.new", "cgroup.procs"}
+    page_of_files = page("files")
+    named = set(re.findall(r"`([a-z.]+)`", page_of_files)) | set(re.findall(r"[├└]── ([a-z.]+)", page_of_files))
+    assert owners - named == set()
+    assert jobs - named == set()

@@ -259,3 +259,19 @@ async def test_children(runner: MemoryRunner, manager: JobManager) -> None:
         ("1.2@memory", State.SUSPENDED, 0),
     ]
     assert (await manager.get(["1.WEB2", "1.1"], hosts=HOST)).jobs == job.children[::-1]
+
+
+async def test_many_who_look_on_do_not_hold_up_who_does_not(manager: JobManager, runner: MemoryRunner) -> None:
+    await start(manager, "forever")
+    viewers = [asyncio.ensure_future(manager.wait(["1"], hosts=HOST)) for _ in range(12)]
+    try:
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                assert [job.id for job in (await manager.get(hosts=HOST)).jobs] == [1]
+            await manager.stop(["1"], hosts=HOST)
+            for viewer in viewers:
+                assert [job.state for job in (await viewer).jobs] == [State.STOPPED]
+    finally:
+        for viewer in viewers:
+            viewer.cancel()
+        await asyncio.gather(*viewers, return_exceptions=True)

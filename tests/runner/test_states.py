@@ -8,8 +8,9 @@ import pytest
 
 from rjob.models import State
 from rjob.runner.facts import JobFacts
-from rjob.runner.states import LOST, Verdict, derive, signal_name, signal_number
+from rjob.runner.states import LOST, Verdict, derive
 from rjob.runner.values import instant
+from rjob.signals import name_of, number_of
 
 UUID = "11111111-2222-3333-4444-555555555555"
 AT = "2026-01-01T00:00:00Z"
@@ -84,12 +85,12 @@ TABLE: list[tuple[str, JobFacts, Verdict]] = [
     (
         "a signal that we sent",
         ended("138", signals="USR1\nHUP"),
-        Verdict(State.FAILED, f"ended by {signal_name(10)}", None, 10),
+        Verdict(State.FAILED, f"ended by {name_of(10)}", None, 10),
     ),
     (
         "another signal than we sent",
         ended("138", signals="HUP"),
-        Verdict(State.FAILED, f"exit status 138 (128 + {signal_name(10)}, perhaps)", 138),
+        Verdict(State.FAILED, f"exit status 138 (128 + {name_of(10)}, perhaps)", 138),
     ),
     ("stopped by TERM", ended("143", stop=f"TERM {AT}"), Verdict(State.STOPPED, None, None, 15)),
     ("stopped by KILL", ended("137", stop=f"TERM {AT}"), Verdict(State.STOPPED, None, None, 9)),
@@ -171,7 +172,7 @@ def test_a_garbled_alive_line_raises_nothing(alive: str) -> None:
     ("name", "number"), [("TERM", 15), ("SIGTERM", 15), ("term", 15), ("9", 9), ("NOPE", None), ("", None), ("²", None)]
 )
 def test_signals_have_numbers(name: str, number: int | None) -> None:
-    assert signal_number(name) == number
+    assert number_of(name) == number
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ PARTS = (
     "facts",
     "ended",
     "start",
+    "supervisor",
     "launch",
     "select",
     "output",
@@ -49,7 +50,7 @@ class PosixRunner(Runner):
     @cached_property
     def script(self) -> bytes:
         """The parts, one behind the other."""
-        return b"\n".join(map(_read_part, PARTS))
+        return b"\n".join(_text_of_supervisor() if part == "supervisor" else _read_part(part) for part in PARTS)
 
     @cached_property
     def name(self) -> str:
@@ -84,6 +85,13 @@ class PosixRunner(Runner):
 def _read_part(part: str) -> bytes:
     with open(os.path.join(os.path.dirname(__file__), part + ".sh"), "rb") as file:
         return file.read()
+
+
+def _text_of_supervisor() -> bytes:
+    """The supervisor as a text in a variable of the script, without comments but for fault points."""
+    lines = _read_part("supervisor").split(b"\n")
+    text = b"\n".join(line for line in lines if line and (line.startswith(b"#@") or not line.startswith(b"#")))
+    return b"rj_supervisor='" + text + b"'\n"
 
 
 def _one_line(part: str) -> str:

@@ -22,7 +22,8 @@ rj_op_collect() {
 			rj_send_watched
 			rj_watched=''
 			printf '%s ready\n' "$rj_marker"
-		else
+		elif ! rj_look || [ "$rj_watched" ]; then
+			# If that was the end of all of them, the client has something to say to it.
 			rj_watched=$(rj_look_on)
 		fi
 	done
@@ -32,6 +33,7 @@ rj_op_collect() {
 # what is there now: rj_once).  Fails when it has had enough, or has gone.
 #   add UUID OUT ERR       watch a job from these places on: N, cursor, tail:N, or - for no bytes
 #   drop UUID              watch it no more
+#   pause                  nothing: where it looks on, that ends
 #   received UUID OUT ERR  move its cursors
 rj_take_orders() {
 	rj_once='' rj_moves=''
@@ -40,6 +42,7 @@ rj_take_orders() {
 		add) rj_watch "$rj_uuid" "$rj_1" "$rj_2" ;;
 		drop) rj_unwatch "$rj_uuid" ;;
 		received) rj_moves="$rj_moves $rj_uuid $rj_1 $rj_2" ;;
+		pause) ;;
 		*) break ;;
 		esac
 	done
@@ -137,7 +140,6 @@ rj_tick() {
 rj_send_when_woken() {
 	rj_lag=0
 	{
-		rj_look || :
 		rj_await_wake && { rj_look || :; }
 		rj_lag=0
 		#@ streaming

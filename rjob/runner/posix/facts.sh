@@ -266,6 +266,7 @@ rj_op_facts() {
 	[ -z "$rj_others" ] || [ "$rj_space" ] || ! cd "$rj_home" 2>/dev/null || rj_facts_of_others
 }
 
+# Tell what machine this is, and how many jobs it has.
 rj_describe_owner() {
 	rj_read_next
 	rj_read_host

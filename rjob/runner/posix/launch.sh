@@ -28,47 +28,6 @@ rj_pick_cgroups() {
 	[ -w "$rj_cgroups" ] && [ -w "$rj_cgroups/cgroup.procs" ] || rj_cgroups=''
 }
 
-# The supervisor, JOB UMASK DETACH TOOL BEGIN TOKEN CHECK NAMESPACE SECRETS CGROUP: waits for the command and records its end.
-# It catches signals with a handler, for what it ignored the command would inherit.
-# The identity names who claimed the run: never record the end of a run that another supervisor claimed.
-# 128+n cannot be told from a command's own status, but ksh93 (256+n) and yash (384+n) know better.
-# The record's blocks were taken at commit, so a full disk can neither keep the truth out nor let half of it in.
-# It leaves a hint in ends/ before it records the end: should it, or what it turns into, be killed, somebody journals that end.
-# Where a scribe is at work (ended.sh), that does so, and this is all.
-# It ends the watcher of the time limit with its own process group, whose number cannot be anybody else's while it lives;
-# a watcher that is at work must finish that.  Where there is no setsid the group is the caller's, and is left alone.
-rj_supervisor='trap : HUP INT TERM
-cd /
-if [ -s "$1/limit" ]; then exec sh "$0" watch "$1" "$7" </dev/null >/dev/null 2>&1 & fi
-sh "$0" become "$1" "$2" "$3" "$4" "$5" "$6" "$8" "$$" "$9" "${10}"
-set -- "$1" "$?" "$3" "$6" "$7" "${!-}" "$8"
-exec </dev/null >/dev/null 2>&1
-rj_watched() { [ "$1" ] && [ "$1" != 0 ] && [ "$2" != none ]; }
-rj_pid= rj_token= rj_signal=- rj_status=$2 rj_tries=0
-IFS=" " read -r rj_pid rj_1 rj_2 rj_3 rj_4 rj_token rj_5 <"$1/identity"
-[ "$rj_pid $rj_token" = "$$ $4" ] || { rj_watched "$6" "$3" && kill -TERM 0; exit; }
-[ "$2" -le 256 ] || rj_signal=$(($2 - 256)) rj_status=$(($2 - 128))
-[ "$2" -le 384 ] || rj_signal=$(($2 - 384)) rj_status=$(($2 - 256))
-#@ command-ended
-{ true >"${1%/jobs/*}/ends/${1##*/}"; } 2>/dev/null
-rj_line="1 $rj_status $rj_signal $(date -u +%Y-%m-%dT%H:%M:%SZ)"
-until printf "%-63s\n" "$rj_line" 1<>"$1/exit.new" && mv -f "$1/exit.new" "$1/exit"; do
-	rj_tries=$((rj_tries + 1))
-	[ "$rj_tries" -lt 60 ] && [ -d "$1" ] || exit 1
-	sleep 1
-done
-printf . >>"${1%/jobs/*}/bell"
-#@ end-recorded
-[ -e "$1/expired" ] || { rj_watched "$6" "$3" && kill -TERM 0; }
-rj_pid= rj_2= rj_3= rj_4=-
-IFS=" " read -r rj_pid rj_1 rj_2 rj_3 <"${1%/jobs/*}/scribe"
-IFS= read -r rj_4 </proc/sys/kernel/random/boot_id
-[ "$rj_pid" ] && [ "$rj_2 $rj_3" = "$rj_4 $7" ] && kill -0 "$rj_pid" && exit
-eval "$5"
-rj_self=$0 rj_spoilt=
-rj_check "${0%/runner/*}"
-[ "$rj_problem$rj_spoilt" ] || exec sh "$0" ended "$1" "$rj_namespace"'
-
 # Start the supervisor of job $1 in a session of its own; $2 is 1 where standard input brings its secrets.
 # Its standard output tells when the command is about to run.
 rj_start_supervisor() {
@@ -77,7 +36,9 @@ rj_start_supervisor() {
 	RJOB_SUPERVISES=$1
 	export RJOB_SUPERVISES
 	[ -z "$rj_cgroups" ] || [ -z "$rj_nested" ] || { echo 0 >"$rj_cgroups/cgroup.procs"; } 2>/dev/null
-	set -- sh -c "$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_detach" "$rj_tool" "$rj_now" "$rj_token" \
+	# So that ps tells what it is.
+	set -- sh -c ": rjob supervisor ${rj_id:-}
+$rj_supervisor" "$rj_self" "$rj_owner/jobs/$1" "$rj_umask" "$rj_detach" "$rj_tool" "$rj_now" "$rj_token" \
 		"$rj_check_text" "$rj_namespace" "$2" "${rj_cgroups:--}"
 	exec 2>/dev/null
 	case $rj_detach in
@@ -147,7 +108,7 @@ rj_launch_shares() {
 			# The first share does that.
 			rj_published=1
 			rj_launch_share "$1" >&4 4>&-
-			echo done
+			echo 'done'
 		} | rj_launch_shares $(($1 - 1))
 	else
 		rj_publish 4>&-

@@ -80,6 +80,7 @@ rj_write_received() {
 	[ -s "$1" ] && { printf '%-31s %-31s\n' "$rj_got_out" "$rj_got_err" 1<>"$1"; } 2>/dev/null
 }
 
+# UUID OUT ERR ..., on one line: move cursors.
 rj_op_received() {
 	# shellcheck disable=SC2086
 	rj_received $1

@@ -16,6 +16,7 @@ rj_alive() {
 	case $rj_state in Z* | X*) return 1 ;; esac
 }
 
+# Sleep $1 seconds; where sleep knows no fractions, one second.
 rj_nap() { sleep "$1" 2>/dev/null || sleep 1; }
 
 rj_fail() { # CODE TEXT: the reply is an error, and nothing follows
@@ -34,6 +35,7 @@ rj_beat() { [ $(($1 % 10)) -ne 9 ] || [ -z "${rj_op-}" ] || printf '%s beat\n' "
 # Wake those who look on: a job has ended, or is gone.  They find out by themselves later where this fails.
 rj_ring() { { printf . >>"$rj_owner/bell"; } 2>/dev/null || :; }
 
+# What time it is: rj_now.
 rj_read_now() { rj_now=$(date -u +%Y-%m-%dT%H:%M:%SZ); }
 
 # Find the machine's own id, never its name, and the owner's folder: rj_machine, rj_owner.
@@ -79,6 +81,7 @@ rj_read_random_machine() {
 	done
 }
 
+# The host's own name: rj_host.
 rj_read_host() {
 	rj_host=''
 	{ IFS= read -r rj_host </proc/sys/kernel/hostname; } 2>/dev/null || rj_host=$(uname -n)

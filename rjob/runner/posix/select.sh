@@ -96,6 +96,7 @@ rj_list_ids() {
 	for rj_file in "$rj_owner"/ids/[0-9]*; do printf '%s\n' "${rj_file##*/}"; done
 }
 
+# Add the job with number $1 to rj_found.
 rj_by_id() { rj_by_file "$rj_owner/ids/$1"; }
 
 # Add the job that file $1 names to rj_found.

@@ -1,5 +1,6 @@
 # The modes: one request, the end of a job, people on the machine.  This part comes last.
 
+# List what is unfinished and the newest finished jobs, for people: raw facts.
 rj_host_get() {
 	rj_read_next
 	rj_select live

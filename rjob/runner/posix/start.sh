@@ -11,6 +11,7 @@
 #   record REST          its start record without the opening brace
 #   secret KEY=ESCAPED   a variable that goes to no disk
 
+# Make the owner's folders and files where they are missing; fails the request where it cannot.
 rj_make_owner() {
 	[ -d "$rj_owner/jobs" ] && [ -d "$rj_owner/ids" ] && [ -d "$rj_owner/new" ] && [ -d "$rj_owner/live" ] && [ -d "$rj_owner/ends" ] ||
 		mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" "$rj_owner/ends" 2>/dev/null || rj_fail read-only "$rj_owner"

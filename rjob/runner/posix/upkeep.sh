@@ -82,7 +82,7 @@ rj_take_out() {
 # Delete removed jobs, and those that a killed remove has left (rjob 0.1 put them elsewhere).  What is being laid out bears
 # a marker, which has no hyphen.
 rj_delete_removed() {
-	rm -rf "${rj_owner:?}"/new/*-* "$rj_owner"/gone.*
+	rm -rf "${rj_owner:?}"/new/*-* "${rj_owner:?}"/gone.*
 	#@ removed-deleted
 }
 
@@ -120,6 +120,7 @@ rj_compact() {
 	find "$rj_owner"/new/* "$rj_owner"/gone.* "$rj_owner"/lock.* "$rj_owner"/breaking.* -prune -mtime +0 -exec rm -rf {} + 2>/dev/null || :
 }
 
+# Drop what is told of jobs that are gone.
 rj_op_compact() {
 	[ -d "$rj_owner/jobs" ] || return 0
 	rj_lock
@@ -220,13 +221,14 @@ rj_drop_strays() {
 	done
 }
 
+# Tell what this machine is like, for the doctor.
 rj_op_info() {
 	rj_find_detach
 	rj_describe_owner
 	printf 'info home %s\ninfo detach %s\ninfo system %s\n' "$rj_home" "$rj_detach" "$(uname -sr)"
 	printf 'info login-shell %s\n' "${SHELL-}"
 	rj_word=none
-	if [ -r "/proc/$$/stat" ]; then rj_word=proc; elif ps -o lstart= -p $$ >/dev/null 2>&1; then rj_word=ps; fi
+	if [ -r "/proc/$$/stat" ]; then rj_word=proc; elif ps -o lstart= -p $$ >/dev/null 2>&1; then rj_word='ps'; fi
 	printf 'info identity %s\n' "$rj_word"
 	rj_word=polling
 	case $(tail --version 2>/dev/null; uname) in *GNU* | *Darwin* | *BSD*) rj_word=events ;; esac

@@ -1,0 +1,85 @@
+"""The runner's scripts as a whole: what a checker of shell scripts says, and what each function says of itself."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rjob.runner.posix import PARTS, RUNNER
+
+POSIX = Path(__file__).parents[1] / "rjob" / "runner" / "posix"
+
+
+EXCUSED = {
+    "SC1007": "an empty value behind = is short, and the supervisor's text stays in memory",
+    "SC1091": "the specification and the variables of a job are read from its folder",
+    "SC2012": "ls is the last resort where there is no stat; the names are rjob's own",
+    "SC2013": "the words that are looped over are numbers",
+    "SC2015": "A && B || C: where A holds and B fails, C is what is wanted",
+    "SC2016": "texts for other programs, which expand them themselves",
+    "SC2030": "what is set in a subshell is for that alone",
+    "SC2031": "likewise",
+    "SC2034": "names that take a field's place when a line is read",
+    "SC2088": "a tilde that the user wrote is looked for, not expanded",
+    "SC2115": "the owner's folder is never empty; see rj_read_machine",
+    "SC2154": "set by what check.sh holds",
+    "SC2254": "a pattern is what that word is",
+    "SC2317": "operations are called by their names",
+}
+"""What is as it should be although the checker says otherwise, each with the reason."""
+
+
+THERE = {
+    "SC1090": "the runner's own file",
+    "SC2046": "a number",
+    "SC2086": "words of a line are split, and no quote may be in what any login shell hands on",
+}
+"""Likewise, of what travels in an argument."""
+
+
+@pytest.mark.shell
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["runner", "supervisor", "check", "bootstrap", "install"])
+def test_the_scripts_are_checked(tmp_path: Path, name: str) -> None:
+    checker = shutil.which("shellcheck")
+    assert checker, "shellcheck is not installed"
+    script = tmp_path / "script.sh"
+    script.write_bytes(RUNNER.script if name == "runner" else (POSIX / f"{name}.sh").read_bytes())
+    words = [
+        checker,
+        "-s",
+        "sh",
+        "-f",
+        "gcc",
+        "-e",
+        ",".join(EXCUSED | ({} if name == "runner" else THERE)),
+        str(script),
+    ]
+    assert subprocess.run(words, capture_output=True, text=True, check=False).stdout == ""
+
+
+def test_the_supervisor_can_be_quoted() -> None:
+    code = [line for line in (POSIX / "supervisor.sh").read_text().splitlines() if not line.startswith("#")]
+    assert "'" not in "".join(code)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_function_says_what_it_does(part: str) -> None:
+    lines = (POSIX / f"{part}.sh").read_text().splitlines()
+    mute = [
+        line
+        for before, line in zip(["", *lines], lines, strict=False)
+        if re.match(r"rj_\w+\(\)", line) and not before.startswith("#") and "#" not in line
+    ]
+    assert mute == []
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_function_is_longer_than_a_screen(part: str) -> None:
+    text = (POSIX / f"{part}.sh").read_text()
+    bodies = re.findall(r"^(rj_\w+)\(\) \{.*?\n((?:.*\n)*?)\}\n", text, re.MULTILINE)
+    assert [name for name, body in bodies if body.count("\n") > 50] == []
