@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rjob.core.find import named, removed, selectors, settle
 from rjob.core.options import Options
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rjob.references import Reference
     from rjob.runner.protocol import Event
     from rjob.transports.base import Stream
+
+T = TypeVar("T")
 
 _STREAMS: tuple[Stream, Stream] = ("out", "err")
 
@@ -125,14 +128,16 @@ class Collector:
             enough: Says whether there is no need to wait any longer; asked after each piece of news.
         """
 
-        async def talk(exchange: Exchange) -> None:
-            await self._look_on(exchange, enough)
+        async def talk(exchange: Exchange) -> bool:
+            return await self._look_on(exchange, enough)
 
-        await self._converse(talk)
+        while not await self._converse(talk):
+            # The command on the host has lived as long as it may: another one goes on.
+            pass
 
-    async def _converse(self, talk: Callable[[Exchange], Awaitable[None]]) -> None:
+    async def _converse(self, talk: Callable[[Exchange], Awaitable[T]]) -> T:
         lines, body = self._source.request()
-        await self.owner.channel.converse(talk, "collect", *lines, body=body)
+        return await self.owner.channel.converse(talk, "collect", *lines, body=body)
 
     def progress(self) -> list[str]:
         """How far jobs' streams were delivered, ``UUID OUT ERR`` each; nothing where that does not count."""
@@ -170,7 +175,9 @@ class Collector:
                 return
         await self._finish(exchange)
 
-    async def _look_on(self, exchange: Exchange, enough: Callable[[], bool]) -> None:
+    async def _look_on(self, exchange: Exchange, enough: Callable[[], bool]) -> bool:
+        """Follow the pending jobs; say whether there is nothing more to follow."""
+        life, began = self.owner.runner.life, time.monotonic()
         ready = await self._begin(exchange)
         if ready and self.pending and not enough():
             await exchange.say(*map(self._add, self.pending), "look")
@@ -182,10 +189,13 @@ class Collector:
                 await self._pace.after(False)
                 await exchange.say("pause", self._add(again), "look")
             if self._ledger and self._ledger.gone:
-                return
+                return True
+            if life and time.monotonic() - began > life:
+                break
         if ready and self.progress():
             await exchange.say("pause")
             await self._finish(exchange)
+        return not self.pending or enough()
 
     async def _finish(self, exchange: Exchange) -> None:
         """Move the cursors, where that is wanted."""

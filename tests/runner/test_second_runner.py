@@ -16,11 +16,14 @@ from rjob.errors import UsageError
 from rjob.models import Job, JobSpec, Result, State
 from rjob.plugins import Plugins
 from rjob.runner.operations import OPERATIONS
+from rjob.runner.posix import PosixRunner
 from rjob.testing.fake import FakeCommand, FakeMachine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from runner.memory_talk import Talk
 
 HOST = ["memory"]
 
@@ -275,3 +278,24 @@ async def test_many_who_look_on_do_not_hold_up_who_does_not(manager: JobManager,
         for viewer in viewers:
             viewer.cancel()
         await asyncio.gather(*viewers, return_exceptions=True)
+
+
+async def test_a_command_that_may_not_live_long_is_followed_by_another(
+    manager: JobManager, runner: MemoryRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PosixRunner, "life", 0.05)
+    asked = 0
+    original = runner.do_collect
+
+    async def counted(talk: Talk, lines: list[str], body: bytes) -> None:
+        nonlocal asked
+        asked += 1
+        await original(talk, lines, body)
+
+    monkeypatch.setattr(runner, "do_collect", counted)
+    sink = Sink()
+    await start(manager, "slow", "5")
+    result = await manager.receive(["1"], sink, hosts=HOST, follow=True)
+    assert sink.got["out"] == b"0\n1\n2\n3\n4\n"
+    assert (result.jobs[0].exit_code, result.jobs[0].has_more_data) == (5, False)
+    assert asked > 1
