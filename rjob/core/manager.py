@@ -160,7 +160,8 @@ class JobManager:
             hosts: Whose.
             query: Which of a listing.
         """
-        from rjob.core.find import listing, look_up
+        from rjob.core.find import look_up
+        from rjob.core.get import listing
 
         if jobs:
             found = merged(await self._owners.each(self._owners.asks(jobs, hosts), look_up, children=True))
@@ -187,7 +188,7 @@ class JobManager:
             The jobs as they are then; one that is not finished ran into the time-out.
         """
         from rjob.core.find import look_up
-        from rjob.core.waiting import Until, has_ended, wait_at, wait_for_first
+        from rjob.core.wait import Until, has_ended, wait_at, wait_for_first
 
         until = Until(first, None if timeout is None else time.monotonic() + timeout)
         asks = self._owners.asks(jobs, hosts)
@@ -290,7 +291,7 @@ class JobManager:
         Returns:
             The jobs as they are then; a survivor is an error.
         """
-        from rjob.core.change import stop_at
+        from rjob.core.stop import stop_at
         from rjob.signals import word_of
 
         word = word_of(signal)
@@ -305,7 +306,7 @@ class JobManager:
             signal: Its name or number.
             hosts: Whose.
         """
-        from rjob.core.change import signal_at
+        from rjob.core.stop import signal_at
         from rjob.signals import word_of
 
         word = word_of(signal)
@@ -330,7 +331,7 @@ class JobManager:
         Returns:
             The jobs that are gone.
         """
-        from rjob.core.change import remove_at
+        from rjob.core.remove import remove_at
 
         grace = self._grace
         return await self._change(jobs, hosts, lambda owner, named: remove_at(owner, named, force=force, grace=grace))
@@ -354,7 +355,7 @@ class JobManager:
         Returns:
             The jobs that are gone, or would be.
         """
-        from rjob.core.change import prune_at
+        from rjob.core.remove import prune_at
 
         async def one(owner: Owner, _: list[Reference]) -> Found:
             return await prune_at(owner, older_than=older_than, keep=keep, dry_run=dry_run)
@@ -382,7 +383,7 @@ class JobManager:
         Returns:
             The new jobs.
         """
-        from rjob.core.start import retry_at
+        from rjob.core.retry import retry_at
 
         values = secret_values(secrets, self._caller)
         return await self._change(
@@ -413,7 +414,7 @@ class JobManager:
     # ---------------------------------------------------------------------------------------------- what they share
 
     async def _signal_tree(self, word: str, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
-        from rjob.core.change import signal_at
+        from rjob.core.stop import signal_at
 
         return await self._change(jobs, hosts, lambda owner, named: signal_at(owner, named, "tree", word))
 

@@ -6,24 +6,22 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rjob.core.find import look_up, without_parents
 from rjob.core.isolation import merged
 from rjob.core.owner import Found
-from rjob.errors import JobConflict, OwnerError, RjobError, UsageError
+from rjob.errors import OwnerError, RjobError
 from rjob.loopless import running
-from rjob.models import JobSpec, State
-from rjob.runner.launch import launch_of, retry_of, start_request
+from rjob.models import JobSpec
+from rjob.runner.launch import launch_of, start_request
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import Any
 
     from rjob.core.collect import Begun
     from rjob.core.ledger import Ledger
     from rjob.core.owner import Owner
     from rjob.models import Job, Result
-    from rjob.references import Reference
     from rjob.runner.facts import Facts
     from rjob.runner.launch import Launch
 
@@ -88,7 +86,7 @@ async def start_at(owner: Owner, specs: Sequence[JobSpec], launching: Launching)
     """
 
     async def work(launches: Sequence[Launch]) -> Found:
-        return await _launch(owner, launches)
+        return await launch(owner, launches)
 
     return await _launching(owner, specs, launching, work)
 
@@ -111,7 +109,7 @@ async def run_at(
     from rjob.core.collect import Collector
     from rjob.core.options import Options
     from rjob.core.receive import follow_all
-    from rjob.core.waiting import NO_BYTES
+    from rjob.core.wait import NO_BYTES
 
     async def work(launches: Sequence[Launch]) -> Found:
         options = Options() if ledger else NO_BYTES
@@ -189,39 +187,6 @@ class Confirmations:
                     future.set_result(None)
 
 
-async def retry_at(owner: Owner, references: Sequence[Reference], *, failed: bool, secrets: Mapping[str, str]) -> Found:
-    """Start finished jobs again.
-
-    Args:
-        owner: Whose jobs.
-        references: Which.
-        failed: Of those only the ones that did not complete.
-        secrets: The values of the secrets that the caller gives, by name.
-
-    Returns:
-        The new jobs; an error for each that is not finished.
-    """
-    found = without_parents(await look_up(owner, references))
-    jobs = found.jobs
-    errors: list[RjobError] = [
-        JobConflict(f"job {job.ref} is not finished", hint="wait for it, or stop it", host=owner.host, job=job.ref)
-        for job in jobs
-        if not job.state.finished and not failed
-    ]
-    chosen = [job for job in jobs if job.state.finished and not (failed and job.state is State.COMPLETED)]
-    launches = []
-    for job in chosen:
-        try:
-            launches.append(retry_of(job.record, job.instance_id, str(uuid.uuid4()), secrets))
-        except UsageError as error:
-            error.host, error.job = owner.host, job.ref
-            errors.append(error)
-    if not launches:
-        return Found(owner, (), (*found.errors, *errors))
-    fresh = await _launch(owner, launches)
-    return Found(owner, fresh.jobs, (*found.errors, *errors, *fresh.errors))
-
-
 def listed(spec: JobSpec | Sequence[JobSpec]) -> Sequence[JobSpec]:
     """One specification or several, as several; a specification is a tuple itself.
 
@@ -295,8 +260,16 @@ class Starting:
         return Found(owner, tuple(jobs), tuple(errors))
 
 
-async def _launch(owner: Owner, launches: Sequence[Launch]) -> Found:
-    """Have the runner commit and launch."""
+async def launch(owner: Owner, launches: Sequence[Launch]) -> Found:
+    """Have the runner commit and launch jobs.
+
+    Args:
+        owner: Where.
+        launches: The jobs.
+
+    Returns:
+        Those that have begun; an error for each that has not.
+    """
     starting = Starting(owner, launches)
     lines, body = starting.lines()
     return await starting.found(await owner.channel.call("start", *lines, body=body))

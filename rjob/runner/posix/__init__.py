@@ -31,10 +31,12 @@ PARTS = (
     "supervisor",
     "launch",
     "select",
-    "output",
+    "receive",
     "collect",
-    "signals",
-    "upkeep",
+    "stop",
+    "remove",
+    "registry",
+    "doctor",
     "serve",
 )
 """In the order in which they stand in the script."""

@@ -1,0 +1,38 @@
+"""Listing one owner's jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rjob.core.find import settle
+from rjob.core.owner import Found
+
+if TYPE_CHECKING:
+    from rjob.core.options import Query
+    from rjob.core.owner import Owner
+
+
+async def listing(owner: Owner, query: Query, newest: int) -> Found:
+    """Find the jobs that a listing shows.
+
+    Args:
+        owner: Whose jobs.
+        query: Which.
+        newest: How many finished ones to show when nothing else is asked for.
+    """
+    if query.filtered:
+        asked = ["all", "others all"]
+    elif query.newest is not None:
+        asked = [f"newest {query.newest} live"]
+    else:
+        asked = ["live", f"newest {newest}", "others live", f"others newest:{newest}"]
+    facts = await owner.channel.call("facts", *asked)
+    jobs, errors = await settle(owner, facts)
+    shown = [job for job in jobs.values() if query.admits(job)]
+    shown.sort(key=lambda job: (job.foreign, job.id))
+    if query.newest is not None:
+        shown = shown[max(0, len(shown) - query.newest) :]
+    more = 0
+    if not query.filtered and query.newest is None:
+        more = facts.total - sum(not job.foreign for job in facts.jobs.values())
+    return Found(owner, tuple(shown), tuple(errors.values()), max(0, more))

@@ -1,0 +1,84 @@
+"""Taking jobs away on one owner."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rjob.core.changes import Changed, Choice, apart, change, unstopped
+from rjob.core.find import selectors, settle
+from rjob.core.owner import Found
+from rjob.errors import JobConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rjob.core.owner import Owner
+    from rjob.errors import RjobError
+    from rjob.models import Job
+    from rjob.references import Reference
+    from rjob.runner.facts import Facts
+
+
+async def remove_at(owner: Owner, references: Sequence[Reference], *, force: bool, grace: float) -> Found:
+    """Remove jobs and everything of theirs.
+
+    Args:
+        owner: Whose jobs.
+        references: Which.
+        force: Stop those that are not finished first.
+        grace: Seconds before SIGKILL for those.
+
+    Returns:
+        The jobs that are gone; an error for each that is not.
+    """
+    choice = Choice(owner, references, lambda job: force or not job.survivors)
+    first = str(round(grace * 10)) if force else "-"
+    changed = await change(owner, choice, "remove", first, *selectors(references))
+    gone = _gone(changed)
+    errors = unstopped(changed) + apart(changed)
+    left = [job for job in choice.found.jobs if job not in gone]
+    kept = [_kept(owner, changed.jobs.get(job.instance_id, job)) for job in left]
+    return Found(owner, tuple(gone), (*choice.found.errors, *errors, *kept))
+
+
+async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, dry_run: bool) -> Found:
+    """Remove finished jobs.
+
+    Args:
+        owner: Whose.
+        older_than: Only those that ended more than these seconds ago.
+        keep: All but the newest so many.
+        dry_run: Only say which.
+
+    Returns:
+        The jobs that are gone, or would be.
+    """
+    limit = None if older_than is None else datetime.now(UTC) - timedelta(seconds=older_than)
+    wrong: tuple[RjobError, ...] = ()
+
+    async def choose(facts: Facts) -> list[Job]:
+        nonlocal wrong
+        jobs, errors = await settle(owner, facts)
+        wrong = tuple(errors.values())
+        finished = sorted((job for job in jobs.values() if job.state.finished), key=lambda job: job.id)
+        settled = [job for job in finished if not job.survivors and not job.foreign]
+        old = settled[: max(0, len(settled) - (keep or 0))]
+        return [job for job in old if limit is None or (job.end or job.begin or limit) <= limit]
+
+    if dry_run:
+        chosen = await choose(await owner.channel.call("facts", "all"))
+        return Found(owner, tuple(chosen), wrong)
+    changed = await change(owner, choose, "remove", "-", "all")
+    return Found(owner, tuple(_gone(changed)), wrong)
+
+
+def _gone(changed: Changed) -> list[Job]:
+    gone = {word for words in changed.facts.other if words[0] == "removed" for word in words[1:]}
+    return [job for job in changed.chosen if job.instance_id in gone]
+
+
+def _kept(owner: Owner, job: Job) -> JobConflict:
+    """Say why a job was not removed."""
+    problem = ": processes of it live on" if job.survivors else " is not finished"
+    return JobConflict(f"job {job.ref}{problem}", hint="stop it first, or use --force", host=owner.host, job=job.ref)
