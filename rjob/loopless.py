@@ -9,6 +9,36 @@ from __future__ import annotations
 
 import select
 import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_until: list[float] = []
+"""The moments at which waiting is to end, as time.monotonic() has them."""
+
+
+class TimeIsUp(Exception):  # noqa: N818  (not an error: somebody did not want to wait any longer)
+    """What was waited for has not come in time."""
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Wait no longer than this in what is done in here.  It holds without an event loop; a loop has timers of its own.
+
+    Args:
+        seconds: How long.
+
+    Raises:
+        TimeIsUp: The time is over; :func:`ready` raises it.
+    """
+    _until.append(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _until.pop()
 
 
 def running() -> bool:
@@ -26,9 +56,15 @@ async def ready(*readable: int, writable: int | None = None) -> list[int]:
 
     Returns:
         Those that are ready.
+
+    Raises:
+        TimeIsUp: None is, and this was :func:`limited`.
     """
     if not running():
-        found = select.select(readable, [] if writable is None else [writable], [])
+        left = max(0.0, min(_until) - time.monotonic()) if _until else None
+        found = select.select(readable, [] if writable is None else [writable], [], left)
+        if not any(found):
+            raise TimeIsUp
         return found[0] + found[1]
     import asyncio
 

@@ -81,15 +81,20 @@ class JobSpec(NamedTuple):
 class Job(NamedTuple):
     """A job, as its owner's facts tell it at one moment."""
 
+    # What it is called; where it stands.
     id: int
     name: str
     instance_id: str
     state: State
     ref: str
     """What to call it on the command line; carries ``@HOST`` when a host was named."""
+
+    # How it came to stand there.
     reason: str | None = None
     exit_code: int | None = None
     signal: int | None = None
+
+    # Where it is.
     type: str = "BackgroundJob"
     location: str = "localhost"
     """Where the command runs, as the owner sees it."""
@@ -99,16 +104,22 @@ class Job(NamedTuple):
     """The owner's own host name."""
     machine: str = ""
     """The owner's machine id."""
+
+    # What it runs, and when it did.
     command: str = ""
     """The command in one line, for people."""
     argv: tuple[str, ...] | None = None
     line: str | None = None
     begin: datetime | None = None
     end: datetime | None = None
+
+    # What it has written, and how much of that was received.
     out_bytes: int = 0
     err_bytes: int = 0
     out_received: int = 0
     err_received: int = 0
+
+    # What belongs to it.
     retry_of: str | None = None
     survivors: int = 0
     """How many of its processes live on after its command has ended."""

@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from rjob.cli import output
+from rjob.cli.call import caller
 from rjob.cli.text import visible
 from rjob.core.sink import ReaderGone, WriteFailed
 from rjob.errors import RjobError
@@ -32,12 +33,14 @@ class Delivery:
     """Where received output goes.
 
     Args:
-        out: The file descriptor for jobs' standard output.
-        err: The file descriptor for jobs' standard error; it may be the same file.
+        out: The file descriptor for jobs' standard output; the caller's when None.
+        err: The file descriptor for jobs' standard error; it may be the same file; the caller's when None.
         prefix: Whether each line begins with the job that wrote it.
     """
 
-    def __init__(self, out: int = 1, err: int = 2, *, prefix: bool = False) -> None:
+    def __init__(self, out: int | None = None, err: int | None = None, *, prefix: bool = False) -> None:
+        out = caller().out if out is None else out
+        err = caller().err if err is None else err
         outlet = _Outlet(out)
         self._outlets: dict[Stream, _Outlet] = {"out": outlet, "err": outlet if _same(out, err) else _Outlet(err)}
         self.prefix = prefix

@@ -36,7 +36,6 @@ def wait(
             lambda manager: manager.wait(jobs, hosts=hosts, first=first, timeout=seconds),
             jobs=jobs,
             hosts=hosts,
-            loop=bool(seconds),
         ),
         back=viewing.command_line("wait", jobs, hosts),
     )

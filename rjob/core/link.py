@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from rjob.core.loop import Overdue, cancelled, within
 from rjob.errors import PluginError, RjobError, TimedOut
+from rjob.loopless import TimeIsUp
 from rjob.plugins import reason
 from rjob.transports.base import Connection, Process, Transport
 
@@ -238,8 +239,8 @@ class Link:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether this program or task is being ended, which is no fault of a transport's."""
-    return isinstance(error, KeyboardInterrupt | GeneratorExit) or cancelled(error)
+    """Whether this program, task or wait is being ended, which is no fault of a transport's."""
+    return isinstance(error, KeyboardInterrupt | GeneratorExit | TimeIsUp) or cancelled(error)
 
 
 def _is_sound(error: RjobError) -> bool:

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rjob.loopless import running
+from rjob.loopless import TimeIsUp, limited, running
 
 if TYPE_CHECKING:
     import asyncio
@@ -138,6 +138,25 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
         raise
     finally:
         timer.stop()
+
+
+async def at_most(seconds: float, work: Awaitable[T]) -> T:
+    """Wait for something, up to a time limit, with an event loop or without one.
+
+    Args:
+        seconds: The limit; 0 for none.
+        work: What to wait for.
+
+    Raises:
+        Overdue: The limit was reached.
+    """
+    if not seconds or running():
+        return await within(seconds, work)
+    try:
+        with limited(seconds):
+            return await work
+    except TimeIsUp:
+        raise Overdue from None
 
 
 class _Timer:

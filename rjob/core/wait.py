@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rjob.core.collect import Collector, Named
 from rjob.core.find import look_up
 from rjob.core.isolation import guarded
-from rjob.core.loop import Overdue, within
+from rjob.core.loop import Overdue, at_most
 from rjob.core.options import Options, Position
 from rjob.errors import JobNotFound
 from rjob.references import parse
@@ -51,7 +51,7 @@ async def wait_at(owner: Owner, references: Sequence[Reference], until: Until) -
         return await look_up(owner, references)
     collector = Collector(owner, Named(owner, references), options=NO_BYTES)
     try:
-        await within(left or 0.0, collector.follow(lambda: until.first and has_ended(collector.result)))
+        await at_most(left or 0.0, collector.follow(lambda: until.first and has_ended(collector.result)))
     except Overdue:
         if not collector.asked:
             # The owner has not answered yet: it has its own time limit for that.
