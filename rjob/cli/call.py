@@ -69,7 +69,8 @@ def call(
         What the work returned.
     """
     manager, runs = _session()
-    return runs.run(work(manager), loop=loop or manager.needs_loop(jobs, hosts))
+    loop = loop or manager.needs_loop(jobs, hosts)
+    return runs.run(work(manager), loop=loop)
 
 
 def hang_up() -> None:

@@ -80,6 +80,7 @@ def test_upkeep(odd: World) -> None:
     odd("prune", "--keep", "1")
     assert odd("get", "--all", "-q").text.split() == refs[2:]
     assert sorted(path.name for path in odd.owner.iterdir() if path.name not in ("pending", "host", "next")) == [
+        "bell",
         "ends",
         "ids",
         "jobs",

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from world import wait_until
+from world import naps, wait_until
 
 if TYPE_CHECKING:
     from world import World
@@ -19,10 +19,14 @@ EXPECTED = {f"half {i} rest" for i in range(1, 7)} | {f"line {i}" for i in range
 @pytest.mark.parametrize("refs", [["1", "2"], ["1-2"], ["half*"]], ids=["ids", "range", "glob"])
 @pytest.mark.parametrize("prefix", [False, True], ids=["plain", "prefix"])
 def test_local_jobs_are_followed_at_the_same_time_line_by_line(rjob: World, refs: list[str], prefix: bool) -> None:
-    rjob.shell(HALVES, "-n", "half1")
-    rjob.shell(QUICK, "-n", "half2")
-    done = rjob("receive", "-f", *refs, *(["--prefix"] if prefix else []))
-    lines = done.text.split("\n")
+    go = rjob.root / "go"
+    for name, line in (("half1", HALVES), ("half2", QUICK)):
+        rjob.shell(f"until [ -e {go} ]; do sleep 0.02; done; {line}", "-n", name)
+    child = rjob.popen("receive", "-f", *refs, *(["--prefix"] if prefix else []))
+    wait_until(lambda: naps(child.pid), what="the follower")
+    go.touch()
+    out, _ = child.communicate(timeout=60)
+    lines = out.decode().split("\n")
     if prefix:
         assert all(line.startswith(("1: ", "2: ")) for line in lines if line)
         lines = [line[3:] for line in lines]

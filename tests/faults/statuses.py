@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from faults.record import Call
 
 _INTERRUPTED = {130, 143, 129, -2, -15, -1}
-_FOUND_GONE = ("no job", "not found", "unknown", "gone", "removed", "not finished", "not removed")
+_FOUND_GONE = ("no job", "not found", "unknown", "gone", "removed", "not finished", "not removed", "live on")
 
 
 def status_of(job: dict[str, Any]) -> int:

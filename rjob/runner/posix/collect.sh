@@ -55,10 +55,14 @@ rj_take_orders() {
 	esac
 }
 
-# Watch job $1 from places $2 and $3 on.
+# Watch job $1 from places $2 and $3 on.  No link is followed.
 rj_watch() {
 	case $1 in '' | *[!0-9a-f-]*) rj_fail cut "the request is broken" ;; esac
 	rj_unwatch "$1"
+	if [ -h "$1" ]; then
+		printf 'gone %s\n' "$1"
+		return
+	fi
 	rj_read_received "$1"
 	rj_find_place "$1/out" "$2" "$rj_got_out"
 	rj_watched="$rj_watched $1:$rj_from"
