@@ -37,8 +37,8 @@ rj_op_collect() {
 #   received UUID OUT ERR  move its cursors
 rj_take_orders() {
 	rj_once='' rj_moves=''
-	while IFS=' ' read -r rj_word rj_uuid rj_1 rj_2; do
-		case $rj_word in
+	while IFS=' ' read -r rj_order rj_uuid rj_1 rj_2; do
+		case $rj_order in
 		add) rj_watch "$rj_uuid" "$rj_1" "$rj_2" ;;
 		drop) rj_unwatch "$rj_uuid" ;;
 		received) rj_moves="$rj_moves $rj_uuid $rj_1 $rj_2" ;;
@@ -48,7 +48,7 @@ rj_take_orders() {
 	done
 	# shellcheck disable=SC2086
 	[ -z "$rj_moves" ] || rj_received $rj_moves
-	case $rj_word in
+	case $rj_order in
 	look) ;;
 	once) rj_once=1 ;;
 	*) return 1 ;;
