@@ -100,7 +100,7 @@ def test_a_passphrase_is_asked_for_on_the_terminal(sshd: Sshd, locked_key: Path,
 
 
 @pytest.fixture
-def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def agent(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     socket_path = tmp_path / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL) as process:
         wait_until(socket_path.exists, seconds=10, what="the agent")
