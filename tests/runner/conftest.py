@@ -28,6 +28,8 @@ from rjob.runner.states import Verdict, derive
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+pytest.register_assert_rewrite("runner.sabotage", "runner.jobs")
+
 SHELLS = ("dash", "bash", "busybox", "ksh", "mksh", "yash")
 """Every shell that the runner has to work under, as ``sh``."""
 

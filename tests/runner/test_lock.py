@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from fault_points import runner_with
 from runner.conftest import Exchange, Host
-from runner.test_crashes import DEAD, Sabotage, begin_of, boot, quiet
+from runner.sabotage import (
+    DEAD,
+    Sabotage,
+    begin_of,
+    boot,
+    quiet,
+)
 from world import requires_root, wait_until
 
 from rjob.errors import OwnerError

@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 from fault_points import runner_with
 from runner.conftest import SHELLS, SYSTEM_PATH, Host, launch_of, shell_folder
-from runner.test_crashes import Sabotage, boot, counting, kept_promises, quiet, runs, send
+from runner.sabotage import (
+    Sabotage,
+    boot,
+    counting,
+    kept_promises,
+    quiet,
+    runs,
+    send,
+)
 from world import processes_with, wait_until
 
 from rjob.errors import OwnerError
