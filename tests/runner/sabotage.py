@@ -7,7 +7,8 @@ import uuid as uuids
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.conftest import Exchange, Host, launch_of
+from runner.conftest import Host, launch_of
+from runner.exchange import Exchange
 from world import processes_with, wait_until
 
 from rjob.errors import RjobError

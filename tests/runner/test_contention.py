@@ -139,8 +139,10 @@ def test_removes_at_the_same_time_take_what_they_say(host: Host) -> None:
         host.ended(launch.uuid)
         host.settled(launch.uuid)
     quiet(host)
-    parts = [" ".join(launch.uuid for launch in launches[start : start + 5]) for start in range(0, 40, 5)]
-    asked = [host.open("remove", part) for part in parts]
+    parts = [[launch.uuid for launch in launches[start : start + 5]] for start in range(0, 40, 5)]
+    asked = [host.open("remove", "-", *(f"instance {job}" for job in part)) for part in parts]
+    for exchange, part in zip(asked, parts, strict=True):
+        exchange.order(*part, "end")
     answers = []
     for exchange in asked:
         exchange.hang_up()

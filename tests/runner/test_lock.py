@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fault_points import runner_with
-from runner.conftest import Exchange, Host
+from runner.conftest import Host
+from runner.exchange import Exchange
 from runner.sabotage import (
     DEAD,
     Sabotage,

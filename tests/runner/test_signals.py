@@ -149,15 +149,6 @@ def test_signals_are_at_their_defaults_in_the_command(any_host: Host) -> None:
         assert int(line.split()[1], 16) & 0x7FFFFFFF == 0, line
 
 
-def test_stopping_several_and_what_has_ended(any_host: Host) -> None:
-    done = any_host.line("exit 0")
-    any_host.ended(done)
-    jobs = [any_host.line(FOREVER) for _ in range(3)]
-    assert stop(any_host, done, *jobs) == [["ended", done], *(["stopped", job] for job in jobs)]
-    assert any_host.verdict(done).state is State.COMPLETED
-    assert [any_host.verdict(job).state for job in jobs] == [State.STOPPED] * 3
-
-
 def test_stop_without_a_supervisor(any_host: Host, neighbour: str) -> None:
     job = any_host.line("sleep 600 & sleep 600 & wait")
     wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={job}")) == 3)
