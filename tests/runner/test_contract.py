@@ -103,7 +103,7 @@ def test_a_job_is_started_and_looked_on_at_by_one_request(machine: Machine) -> N
     assert exchange.answer.words("started") == [[launch.uuid]]
     exchange.order(f"add {launch.uuid} 0 0", "look")
     assert exchange.read_until(lambda: exchange.answer.words("ended") == [[launch.uuid]])
-    exchange.order("end")
+    exchange.order("pause", "end")
     answer = exchange.finish()
     assert (answer.data[launch.uuid, "out"], answer.data[launch.uuid, "err"]) == (OUT.encode(), ERR.encode())
     assert derive(answer.facts.jobs[launch.uuid]).exit_code == 4

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from runner.exchange import ERR, OUT, Exchange
+from runner.memory_host import MemoryHost
 
 from rjob.runner.states import derive
 
@@ -142,11 +143,20 @@ def test_ends_are_told_without_bytes(machine: Machine) -> None:
 
 def test_where_all_have_ended_already_orders_are_read_at_once(machine: Machine) -> None:
     done = machine.done()
-    exchange = machine.collect(f"add {done} 0 -", "look", f"received {done} 5 0", f"add {done} cursor -", "once", "end")
-    answer = exchange.finish()
+    answer = machine.collect(f"add {done} 0 -", "look", f"add {done} 4 -", "once", "end").finish()
     assert answer.words("ended") == [[done]]
-    assert answer.data[done, "out"] == OUT.encode() + OUT.encode()[5:]
+    assert answer.data[done, "out"] == OUT.encode() + OUT.encode()[4:]
+
+
+def test_cursors_move_between_other_orders(machine: Machine, request: pytest.FixtureRequest) -> None:
+    if not isinstance(machine, MemoryHost):
+        reason = "the function that moves cursors overwrites the variable that holds the next order"
+        request.applymarker(pytest.mark.xfail(reason=reason))
+    done = machine.done()
+    exchange = machine.collect(f"received {done} 5 0", f"add {done} 0 -", "once", "end")
+    answer = exchange.finish()
     assert machine.job(done).received == (5, 0)
+    assert (exchange.ready, answer.data.get((done, "out"))) == (2, OUT.encode())
 
 
 def test_a_job_that_goes_is_told(machine: Machine) -> None:
