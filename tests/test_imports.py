@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+TESTS = sorted([*ROOT.glob("tests/**/*.py"), *ROOT.glob("plugins/*/tests/**/*.py")])
 MODULES = sorted([*ROOT.glob("rjob/**/*.py"), *ROOT.glob("plugins/*/rjob_*/**/*.py")])
 
 MODULE_LINES = 500
 FUNCTION_LINES = 60
+TEST_LINES = 400
 
 
 def test_imports_go_from_the_top_layers_to_the_lower_ones() -> None:
@@ -38,6 +40,11 @@ def test_modules_are_small_and_say_what_they_are(path: Path) -> None:
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     long = [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES]
     assert not long
+
+
+def test_no_module_of_tests_is_long() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS}
+    assert {path: length for path, length in lengths.items() if length > TEST_LINES} == {}
 
 
 def test_plugins_use_public_names_only() -> None:

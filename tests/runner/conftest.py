@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import os
-import select
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-import uuid as uuids
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from runner.exchange import ERR, OUT, Exchange, Machine
+from runner.memory_host import MemoryHost
 from world import drop_cgroups, processes_with, wait_until
 
 from rjob.models import JobSpec, State
 from rjob.runner import launch as launching
-from rjob.runner.facts import Facts, JobFacts
-from rjob.runner.launch import Launch, start_request
+from rjob.runner.launch import Launch
 from rjob.runner.posix import RUNNER
-from rjob.runner.protocol import Absent, Bytes, Data, Event, Line, Ready, Reply, new_marker, request
-from rjob.runner.states import Verdict, derive
+from rjob.runner.protocol import new_marker
+from rjob.runner.states import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
+
+pytest.register_assert_rewrite("runner.sabotage", "runner.jobs")
 
 SHELLS = ("dash", "bash", "busybox", "ksh", "mksh", "yash")
 """Every shell that the runner has to work under, as ``sh``."""
@@ -52,126 +54,7 @@ def launch_of(spec: JobSpec, uuid: str) -> Launch:
     return launching.launch_of(RUNNER, spec, uuid)
 
 
-class Answer:
-    """A whole reply.
-
-    Attributes:
-        facts: What its lines tell.
-        lines: Its lines.
-        data: Its bytes by job and stream.
-        offsets: Where those bytes begin.
-        absent: Whether there was no runner to give one.
-    """
-
-    def __init__(self) -> None:
-        self.facts = Facts()
-        self.lines: list[str] = []
-        self.data: dict[tuple[str, str], bytes] = {}
-        self.offsets: dict[tuple[str, str], int] = {}
-        self.absent = False
-        self._key = ("", "out")
-
-    def take(self, event: Event) -> None:
-        if isinstance(event, Line):
-            self.lines.append(event.text)
-            self.facts.add(event.text)
-        elif isinstance(event, Data):
-            job, _, stream = event.name.partition("/")
-            self._key = (job, stream)
-            self.offsets.setdefault(self._key, event.offset)
-            self.data.setdefault(self._key, b"")
-        elif isinstance(event, Bytes):
-            self.data[self._key] += event.data
-        elif isinstance(event, Absent):
-            self.absent = True
-
-    @property
-    def done(self) -> list[str]:
-        """Its lines that tell what was done to jobs."""
-        words = ("signalled", "ended", "apart", "stopped", "survivors", "removed", "busy", "absent")
-        return [line for line in self.lines if line.split()[:1] and line.split()[0] in words]
-
-    def words(self, first: str) -> list[list[str]]:
-        """The words after ``first`` of the lines that begin with it."""
-        return [line.split()[1:] for line in self.lines if line.split()[:1] == [first]]
-
-
-class Exchange:
-    """A request under way."""
-
-    def __init__(self, process: subprocess.Popen[bytes], marker: str) -> None:
-        self.process = process
-        self.reply = Reply(marker)
-        self.answer = Answer()
-        self.events: list[Event] = []
-
-    def say(self, data: bytes) -> None:
-        assert self.process.stdin
-        try:
-            self.process.stdin.write(data)
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
-
-    def order(self, *lines: str) -> None:
-        """Say lines."""
-        self.say("".join(line + "\n" for line in lines).encode())
-
-    @property
-    def ready(self) -> int:
-        """How often the runner has said that it waits for more."""
-        return self.events.count(Ready())
-
-    def hang_up(self) -> None:
-        """End its standard input, as a client that goes does."""
-        assert self.process.stdin
-        try:
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass
-
-    def read_until(self, condition: Callable[[], Any], *, seconds: float = 60.0) -> bool:
-        """Read until a condition holds; say whether it does, or everything ended before."""
-        assert self.process.stdout
-        assert self.process.stderr
-        names = {self.process.stdout.fileno(): "out", self.process.stderr.fileno(): "err"}
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if not names:
-                return False
-            ready, _, _ = select.select(list(names), [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise AssertionError(f"no answer within {seconds} s: {self.answer.lines} {self.reply.said!r}")
-            for descriptor in ready:
-                data = os.read(descriptor, 65536)
-                if not data:
-                    del names[descriptor]
-                    continue
-                for event in self.reply.feed(names[descriptor], data):
-                    self.events.append(event)
-                    self.answer.take(event)
-        return True
-
-    def finish(self, *, seconds: float = 60.0) -> Answer:
-        """Read the rest of the reply."""
-        whole = self.read_until(lambda: self.reply.ended, seconds=seconds)
-        self.close()
-        assert whole, f"the reply is not whole: {self.answer.lines} {self.reply.said!r}"
-        return self.answer
-
-    def close(self) -> None:
-        self.hang_up()
-        for stream in (self.process.stdout, self.process.stderr):
-            assert stream
-            stream.close()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-class Host:
+class Host(Machine):
     """A machine for one test.
 
     Attributes:
@@ -232,57 +115,45 @@ class Host:
         exchange.hang_up()
         exchange.finish()
 
-    def open(
-        self,
-        operation: str,
-        *lines: str | bytes,
-        body: bytes = b"",
-        env: Mapping[str, str] | None = None,
-    ) -> Exchange:
-        """Ask and keep talking."""
+    def begin(self, marker: str, data: bytes, *, env: Mapping[str, str] | None = None) -> Exchange:
         if not self.script.exists():
             self.install()
-        marker = new_marker()
         exchange = self.spawn(RUNNER.words(), marker, env=env)
-        exchange.say(request(marker, operation, *lines, body=body, home=str(self.home), space=self.space))
+        exchange.say(data)
         return exchange
-
-    def ask(
-        self, operation: str, *lines: str | bytes, body: bytes = b"", env: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Ask for an operation whose client has no more to say."""
-        exchange = self.open(operation, *lines, body=body, env=env)
-        exchange.hang_up()
-        return exchange.finish()
-
-    def change(self, operation: str, *words: str, jobs: Sequence[str]) -> Answer:
-        """Ask for an operation that lets its client choose: it chooses all of these jobs."""
-        exchange = self.open(operation, *words, *(f"instance {job}" for job in jobs))
-        exchange.read_until(lambda: exchange.ready or exchange.reply.ended)
-        exchange.order(*jobs, "end")
-        return exchange.finish()
-
-    def collect(self, *orders: str, selectors: Sequence[str] = ()) -> Exchange:
-        """Begin to collect, with these orders."""
-        exchange = self.open("collect", *selectors)
-        exchange.order(*orders)
-        return exchange
-
-    def read(self, job: str, out: str = "0", err: str = "0") -> Answer:
-        """What there is of a job's streams from these places on."""
-        return self.collect(f"add {job} {out} {err}", "once", "end").finish()
 
     # ------------------------------------------------------------------------------------------------ jobs
 
-    def launch(self, *launches: Launch, env: Mapping[str, str] | None = None) -> Answer:
-        lines, body = start_request(launches)
-        return self.ask("start", *lines, body=body, env=env)
+    def launch_of(self, spec: JobSpec, uuid: str) -> Launch:
+        return launch_of(spec, uuid)
 
-    def start_spec(self, spec: JobSpec, *, env: Mapping[str, str] | None = None) -> str:
-        uuid = str(uuids.uuid4())
-        answer = self.launch(launch_of(spec, uuid), env=env)
-        assert answer.words("started") == [[uuid]], answer.lines
-        return uuid
+    def say_spec(self, status: int = 0, out: str = OUT, err: str = ERR, *, gate: str = "", **more: Any) -> JobSpec:
+        wait = f"until [ -e {self.file(gate)} ]; do sleep 0.05; done; " if gate else ""
+        says = f"printf %s {shlex.quote(out)}; printf %s {shlex.quote(err)} >&2"
+        return JobSpec(line=f"{wait}{says}; exit {status}", **more)
+
+    def forever_spec(self, **more: Any) -> JobSpec:
+        return JobSpec(line=f'echo "$RJOB_INSTANCE" >>{self.root}/began; echo began; exec sleep 600', **more)
+
+    def release(self, gate: str) -> None:
+        (self.root / gate).touch()
+
+    def begun(self, uuid: str) -> int:
+        wait_until((self.root / "began").exists, what="a job that runs for ever")
+        return (self.root / "began").read_text().split().count(uuid)
+
+    def kill(self, uuid: str) -> None:
+        for pid in (self.supervisor(uuid), self.pid(uuid)):
+            os.kill(pid, signal.SIGKILL)
+
+    def file(self, name: str) -> str:
+        return str(self.root / name)
+
+    def content(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+    def half_made(self) -> list[str]:
+        return [path.name for path in (self.owner / "new").iterdir()]
 
     def start(self, *argv: str, **more: Any) -> str:
         """Start an argument vector; return its instance id."""
@@ -291,12 +162,6 @@ class Host:
     def line(self, line: str, **more: Any) -> str:
         """Start a shell line."""
         return self.start_spec(JobSpec(line=line, **more))
-
-    def job(self, uuid: str) -> JobFacts:
-        return self.ask("facts", f"instance {uuid}").facts.jobs[uuid]
-
-    def verdict(self, uuid: str) -> Verdict:
-        return derive(self.job(uuid))
 
     def ended(self, uuid: str, *, seconds: float = 30.0) -> Verdict:
         """How a job ended, once its exit record is there."""
@@ -394,3 +259,14 @@ def host(make_host: Callable[..., Host]) -> Host:
 def any_host(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Host:
     """A machine, under each of the shells."""
     return make_host(request.param)
+
+
+@pytest.fixture(params=[*SHELLS, "memory"])
+def machine(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Iterator[Machine]:
+    """A machine of each kind: the POSIX runner under each of the shells, and the runner in memory."""
+    if request.param != "memory":
+        yield make_host(request.param)
+        return
+    host = MemoryHost()
+    yield host
+    host.close()

@@ -1,7 +1,8 @@
 """A second runner: the published table of operations, performed in memory and without a process.
 
 It shares nothing with the POSIX runner but the words of docs/reference/runner-protocol.md: whoever writes a runner for
-another kind of machine has to do what is done here, no more.  A command is a Python function of its job.
+another kind of machine has to do what is done here, no more.  A command is a Python function of its job.  What it is to
+do stands in the neutral specification (``spec.json``): nothing here reads a shell's words.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runner.memory_talk import Reader, Talk, begin_at, staged
+from runner.memory_talk import Reader, Refused, Talk, begin_at, staged
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -41,9 +42,27 @@ class MemoryJob:
     received: tuple[int, int] = (0, 0)
     secrets: dict[str, str] = field(default_factory=dict)
     halted: bool = False
+    killed: bool = False
     children: list[MemoryChild] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     work: asyncio.Task[None] | None = None
+
+    @property
+    def argv(self) -> list[str]:
+        """The words of its neutral specification."""
+        argv: list[str] = json.loads(self.files["spec.json"])["argv"]
+        return argv
+
+    @property
+    def lives(self) -> bool:
+        """Whether anything works on it."""
+        return not self.killed and not self.ended.is_set()
+
+    def kill(self) -> None:
+        """End it so that nobody records that."""
+        if self.work and self.lives:
+            self.work.cancel()
+            self.killed = True
 
     def end(self, word: str, number: str = "-") -> None:
         """Record how it ended; the first record stays."""
@@ -51,7 +70,7 @@ class MemoryJob:
         self.ended.set()
 
     def signal(self, name: str) -> None:
-        if self.work and not self.ended.is_set() and name not in ("STOP", "CONT"):
+        if self.work and self.lives and name not in ("STOP", "CONT"):
             self.work.cancel()
             self.end("143", {"KILL": "9", "INT": "2"}.get(name, "15"))
 
@@ -75,32 +94,48 @@ class MemoryRunner:
         self.installed = False
         self.requests = 0
         self.files: dict[str, bytes] = {}
+        self.spaces: dict[str, MemoryRunner] = {}
 
     async def __call__(self, command: FakeCommand) -> int:
         """Serve one request: the handler of a fake machine."""
         self.requests += 1
         reader = Reader(command)
-        marker = await reader.line()
-        await reader.line()
+        try:
+            marker = await reader.line()
+            await reader.line()
+        except Refused:
+            return 1
         if not self.installed:
             # Whatever is asked first finds no runner; the next request brings it.
             self.installed = "mkdir" in command.argv[2]
             await command.write(f"{marker} {'installed' if self.installed else 'absent'}\n".encode())
             return 0
-        operation, count, size = (await reader.line()).split()
-        lines = [await reader.line() for _ in range(int(count))]
-        if await reader.line() != "go" or len(body := await reader.bytes(int(size))) != int(size):
-            await command.write(f"{marker} begin\nerror cut\n{marker} end\n".encode())
-            return 1
         await command.write(f"motd\n{marker} begin\n".encode())
-        perform = getattr(self, f"do_{operation}")
-        await perform(Talk(command, reader, marker), *([lines, body] if operation in ("start", "collect") else lines))
-        await command.write(f"{marker} end\n".encode())
+        talk = Talk(command, reader, marker)
+        try:
+            await self.perform(talk)
+        except Refused as refusal:
+            await talk.say(f"error {refusal}")
+            return 1
+        await talk.mark("end")
         return 0
+
+    async def perform(self, talk: Talk) -> None:
+        """Read the rest of a request, and do it once all of it is there."""
+        operation, count, size, *space = (await talk.reader.line()).split() + [""]
+        lines = [await talk.reader.line() for _ in range(int(count))]
+        if await talk.reader.line() != "go":
+            raise Refused("cut the request is broken")
+        body = await talk.reader.bytes(int(size))
+        owner = self.spaces.setdefault(space[0], MemoryRunner(self.command)) if space[0] else self
+        perform = getattr(owner, f"do_{operation}", None)
+        if perform is None:
+            raise Refused(f"unknown-operation {operation}")
+        await perform(talk, *([lines, body] if operation in ("start", "collect") else lines))
 
     async def do_start(self, talk: Talk, lines: list[str], body: bytes) -> None:
         begun = []
-        await self.describe(talk)
+        await talk.say(f"machine {MACHINE} memory")
         for asked in staged(lines, body, self.kept):
             if asked.uuid not in self.jobs:
                 head = f'{{"v":1,"event":"start","id":{self.next},"instance":"{asked.uuid}","time":"{NOW}",'
@@ -112,7 +147,7 @@ class MemoryRunner:
         for job in begun:
             await talk.say(f"job {job.uuid} {job.id}")
             if job.work is None:
-                job.files["identity"] = f"{job.id} 1 boot none {NOW}".encode()
+                job.files |= {"identity": f"{job.id} 1 boot none {NOW}".encode(), "main": b"%d 1" % job.id}
                 job.work = asyncio.create_task(self.run(job))
             await talk.say(f"started {job.uuid}")
 
@@ -143,16 +178,19 @@ class MemoryRunner:
         while (order := await self.take_orders(talk, places)) in ("look", "once"):
             if order == "once":
                 for uuid, at in places.items():
-                    await self.send_new(talk, self.jobs[uuid], at)
+                    await self.send_new(talk, self.jobs.get(uuid, GONE), at)
                 places = {}
                 await talk.mark("ready")
             else:
                 await self.look_on(talk, places)
 
     async def take_orders(self, talk: Talk, places: dict[str, dict[str, int]]) -> str:
-        """Do what the client says, up to what it does not say of a job."""
+        """Do what the client says, up to what it does not say of a job; one that goes has said all."""
         while True:
-            word, *rest = (await talk.reader.line()).split() or [""]
+            try:
+                word, *rest = (await talk.reader.line()).split() or [""]
+            except Refused:
+                return "end"
             if word == "add":
                 job = self.jobs.get(rest[0], GONE)
                 places[rest[0]] = {
@@ -164,25 +202,37 @@ class MemoryRunner:
                 places.pop(rest[0], None)
             elif word == "received":
                 self.move(*rest)
-            else:
+            elif word != "pause":
                 return word
 
     async def look_on(self, talk: Talk, places: dict[str, dict[str, int]]) -> None:
-        """Send what is new, until the client says something."""
+        """Send what is new, until the client says something; if that is all there ever will be, only that."""
+        if places and not await self.look(talk, places):
+            return
         word = asyncio.create_task(talk.reader.line())
-        while not word.done():
-            for uuid in list(places):
-                if not (job := self.jobs.get(uuid)):
-                    await talk.say(f"gone {uuid}")
-                    del places[uuid]
-                    continue
-                over = job.ended.is_set()
-                await self.send_new(talk, job, places[uuid])
-                if over:
-                    await self.tell(talk, [job])
-                    await talk.say(f"ended {uuid}")
-                    del places[uuid]
-            await asyncio.sleep(0.01)
+        try:
+            while not word.done():
+                await self.look(talk, places)
+                await asyncio.sleep(0.01)
+            # Whether it said something or went, orders are read next.
+            word.exception()
+        finally:
+            word.cancel()
+
+    async def look(self, talk: Talk, places: dict[str, dict[str, int]]) -> bool:
+        """Send what is new of the watched jobs, tell of those that are over; say whether any is left."""
+        for uuid in list(places):
+            if not (job := self.jobs.get(uuid)):
+                await talk.say(f"gone {uuid}")
+                del places[uuid]
+                continue
+            over = not job.lives
+            await self.send_new(talk, job, places[uuid])
+            if over:
+                await self.tell(talk, [job])
+                await talk.say(f"ended {uuid}")
+                del places[uuid]
+        return bool(places)
 
     async def send_new(self, talk: Talk, job: MemoryJob, at: dict[str, int]) -> None:
         """Send a job's streams from where they have come to; say first if one has become too short for that."""
@@ -207,8 +257,8 @@ class MemoryRunner:
         await self.tell(talk, found)
         await talk.mark("ready")
         chosen = []
-        while (line := await talk.reader.line()) not in ("end", ""):
-            chosen.append(self.jobs[line])
+        while (line := await talk.reader.line()) != "end":
+            chosen += [job for job in found if job.uuid == line]
         return chosen
 
     async def do_received(self, talk: Talk, moves: str) -> None:
@@ -226,49 +276,60 @@ class MemoryRunner:
         await self.tell(talk, found)
 
     def move(self, uuid: str, out: str, err: str) -> None:
-        job = self.jobs[uuid]
+        job = self.jobs.get(uuid)
+        if job is None:
+            return
         job.received = max(job.received[0], int(out)), max(job.received[1], int(err))
 
     async def do_signal(self, talk: Talk, name: str, *selectors: str) -> None:
         chosen = await self.choose(talk, selectors)
         for job in chosen:
-            await talk.say(f"{'ended' if job.ended.is_set() else 'signalled'} {job.uuid}")
+            await talk.say(f"{'signalled' if job.lives else 'ended'} {job.uuid}")
             job.signal(name)
         await self.tell(talk, chosen)
 
     async def do_tree(self, talk: Talk, name: str, *selectors: str) -> None:
         chosen = await self.choose(talk, selectors)
         for job in chosen:
-            job.halted = name == "STOP"
-            await talk.say(f"{'ended' if job.ended.is_set() else 'signalled'} {job.uuid}")
+            job.halted = job.lives and name == "STOP"
+            await talk.say(f"{'signalled' if job.lives else 'ended'} {job.uuid}")
         await self.tell(talk, chosen)
 
     async def do_stop(self, talk: Talk, name: str, grace: str, *selectors: str) -> None:
         chosen = await self.choose(talk, selectors)
         for job in chosen:
-            self.stop(job, name)
-            await talk.say(f"stopped {job.uuid}")
+            await self.stop(talk, job, name)
         await self.tell(talk, chosen)
 
-    def stop(self, job: MemoryJob, name: str) -> None:
-        if not job.ended.is_set():
-            job.files["stop"] = f"{name} {NOW}".encode()
-            job.signal(name)
+    async def stop(self, talk: Talk, job: MemoryJob, name: str) -> None:
+        if job.ended.is_set():
+            await talk.say(f"ended {job.uuid}")
+            return
+        job.files["stop"] = f"{name} {NOW}".encode()
+        job.signal(name)
+        # Nobody else records the end of one that was killed.
+        job.end("killed")
+        await talk.say(f"stopped {job.uuid}")
 
     async def do_conclude(self, talk: Talk, word: str, uuids: str) -> None:
         for uuid in uuids.split():
-            self.jobs[uuid].end(word)
+            # The record is irreversible: it is made of what is dead only.
+            if (job := self.jobs.get(uuid)) and job.killed:
+                job.end(word)
 
     async def do_remove(self, talk: Talk, grace: str, *selectors: str) -> None:
         kept = []
         for job in await self.choose(talk, selectors):
             if grace != "-":
-                self.stop(job, "TERM")
-            if job.ended.is_set():
+                await self.stop(talk, job, "TERM")
+            if job.uuid not in self.jobs:
+                await talk.say(f"absent {job.uuid}")
+            elif job.ended.is_set():
                 del self.jobs[job.uuid]
+                await talk.say(f"removed {job.uuid}")
             else:
                 kept.append(job)
-            await talk.say(f"{'busy' if job in kept else 'removed'} {job.uuid}")
+                await talk.say(f"busy {job.uuid}")
         await self.tell(talk, kept)
 
     async def do_compact(self, talk: Talk) -> None:
@@ -280,7 +341,7 @@ class MemoryRunner:
 
     async def do_info(self, talk: Talk) -> None:
         await self.describe(talk)
-        await talk.say("info home memory")
+        await talk.say("info home /memory")
 
     async def describe(self, talk: Talk) -> None:
         await talk.say(f"machine {MACHINE} memory\ntotal {len(self.jobs)}")
@@ -316,13 +377,15 @@ class MemoryRunner:
     async def tell(self, talk: Talk, jobs: list[MemoryJob]) -> None:
         for job in jobs:
             if not job.ended.is_set():
-                await talk.say(f"alive {job.uuid} S {'T' if job.halted else 'S'} - same")
+                states = f"S {'T' if job.halted else 'S'} -" if job.lives else "- - 0"
+                await talk.say(f"alive {job.uuid} {states} same")
             await self.tell_files(talk, job.uuid, job.files | {"received": b"%d %d" % job.received}, job.streams)
             for number, child in enumerate(job.children, 1):
                 await self.tell_files(talk, f"{job.uuid}/{number}", child.files, child.streams)
 
     async def tell_files(self, talk: Talk, folder: str, files: dict[str, bytes], streams: dict[str, bytes]) -> None:
-        for name in sorted(files.keys() - {"spec", "script", "stdin", "limit"}):
-            await talk.say(f"./{folder}/{name}:{files[name].decode()}")
+        for name in sorted(files.keys() - {"spec", "spec.json", "env", "script", "stdin", "limit"}):
+            for line in files[name].decode().splitlines():
+                await talk.say(f"{folder}/{name}:{line}")
         for name, data in streams.items():
-            await talk.say(f"size {len(data)} ./{folder}/{name}")
+            await talk.say(f"size {len(data)} {folder}/{name}")

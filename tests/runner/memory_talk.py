@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from rjob.testing.fake import FakeCommand
 
 
+class Refused(Exception):
+    """The runner cannot do what it was asked for: ``CODE TEXT``, as an ``error`` line has them."""
+
+
+CUT = "cut the request ended early"
+
+
 @dataclass
 class Reader:
     """A request's bytes, as lines and as bytes."""
@@ -20,13 +28,18 @@ class Reader:
     buffer: bytes = b""
 
     async def line(self) -> str:
-        while b"\n" not in self.buffer and (data := await self.command.read()):
+        """The next line; :class:`Refused` if the client goes before that is whole."""
+        while b"\n" not in self.buffer:
+            if not (data := await self.command.read()):
+                raise Refused(CUT)
             self.buffer += data
         line, _, self.buffer = self.buffer.partition(b"\n")
-        return line.decode()
+        return os.fsdecode(line)
 
     async def bytes(self, size: int) -> bytes:
-        while len(self.buffer) < size and (data := await self.command.read()):
+        while len(self.buffer) < size:
+            if not (data := await self.command.read()):
+                raise Refused(CUT)
             self.buffer += data
         part, self.buffer = self.buffer[:size], self.buffer[size:]
         return part
@@ -41,14 +54,14 @@ class Talk:
     marker: str
 
     async def say(self, line: str) -> None:
-        await self.command.write(line.encode() + b"\n")
+        await self.command.write(os.fsencode(line) + b"\n")
 
     async def mark(self, word: str) -> None:
         await self.command.write(f"{self.marker} {word}\n".encode())
 
 
 def plain(text: str) -> bytes:
-    return re.sub(r"%(0A|25)", lambda match: "\n" if match[1] == "0A" else "%", text).encode()
+    return re.sub(r"%(0A|25)", lambda match: "\n" if match[1] == "0A" else "%", text).encode(errors="surrogateescape")
 
 
 @dataclass
@@ -86,7 +99,7 @@ def staged(lines: list[str], body: bytes, kept: Callable[[str], Iterable[tuple[s
             name, _, rest = plain(value).decode().partition("=")
             jobs[-1].secrets[name] = rest
         elif key not in ("now", "jobs"):
-            raise ValueError(f"unknown line: {key}")
+            raise Refused(f"unknown-line {key}")
     return jobs
 
 

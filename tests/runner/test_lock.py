@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fault_points import runner_with
-from runner.conftest import Exchange, Host
-from runner.test_crashes import DEAD, Sabotage, begin_of, boot, quiet
+from runner.conftest import Host
+from runner.exchange import Exchange
+from runner.sabotage import (
+    DEAD,
+    Sabotage,
+    begin_of,
+    boot,
+    quiet,
+)
 from world import requires_root, wait_until
 
 from rjob.errors import OwnerError

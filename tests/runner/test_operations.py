@@ -1,79 +1,30 @@
-"""Each operation of the runner, under every shell, with real processes."""
+"""What operations leave in an owner's folder, and do with real processes; what they answer: ``test_contract.py``."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
 import subprocess
-import time
-import uuid as uuids
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-from runner.conftest import MACHINE, PYTHON, SYSTEM_PATH, Host, launch_of
+from runner.conftest import MACHINE, PYTHON, Host
+from runner.jobs import FOREVER, stop, wait_for_line
+from runner.sabotage import events
 from world import alive, processes_with, wait_until
 
-from rjob.models import JobSpec, State
-from rjob.runner.operations import OPERATIONS
-from rjob.runner.states import derive
+from rjob.models import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-FOREVER = "exec sleep 600"
+    pass
 
 
-@pytest.fixture
-def neighbour(any_host: Host) -> Iterator[str]:
-    """A job that is none of our business, with children, and an unrelated process; both must live on."""
-    job = any_host.line("sleep 600 & sleep 600 & wait")
-    stranger = subprocess.Popen(
-        ["sleep", "600"], start_new_session=True, env={"RJOB_INSTANCE": "", "PATH": SYSTEM_PATH}
-    )
-    # One look: a process shows no environment for an instant while it turns into another program.
-    before = wait_until(
-        lambda: len(found := processes_with(f"RJOB_INSTANCE={job}")) == 3 and found, what="the neighbour"
-    )
-    yield job
-    try:
-        assert processes_with(f"RJOB_INSTANCE={job}") == before
-        assert alive(any_host.supervisor(job))
-        assert stranger.poll() is None
-    finally:
-        stranger.kill()
-        stranger.wait()
+# ------------------------------------------------------------------------------------------------ the journal
 
 
-def stop(host: Host, *jobs: str, signal_name: str = "TERM", grace: float = 1.0) -> list[list[str]]:
-    answer = host.change("stop", signal_name, str(round(grace * 10)), jobs=jobs)
-    return [line.split() for line in answer.done]
-
-
-def wait_for_line(host: Host, job: str, line: bytes = b"ready\n") -> None:
-    wait_until(lambda: line in host.out(job), what=f"{line!r} from the job")
-
-
-def state_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
-
-
-def events(host: Host) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (host.owner / "registry.jsonl").read_text().splitlines()]
-
-
-# ------------------------------------------------------------------------------------------------ start, facts
-
-
-def test_a_job_from_start_to_end(any_host: Host) -> None:
-    job = any_host.line("echo one; echo two >&2; exit 3")
-    verdict = any_host.ended(job)
-    assert (verdict.state, verdict.exit_code) == (State.FAILED, 3)
-    facts = any_host.job(job)
-    assert (facts.out_bytes, facts.err_bytes) == (4, 4)
-    any_host.settled(job)
+def test_a_start_and_an_end_are_journalled(any_host: Host) -> None:
+    job = any_host.done(3)
     assert [(event["event"], event["id"], event["instance"]) for event in events(any_host)] == [
         ("start", 1, job),
         ("end", 1, job),
@@ -81,67 +32,26 @@ def test_a_job_from_start_to_end(any_host: Host) -> None:
     assert events(any_host)[1]["status"] == 3
 
 
-def test_selectors(any_host: Host) -> None:
-    names = ["build", "foo bar", "foo baz", "it's [x]", "ä ✓"]
-    jobs = [any_host.line("exit 0", name=name) for name in names]
-    for job in jobs:
-        any_host.ended(job)
-        any_host.settled(job)
-    live = any_host.line(FOREVER)
-
-    def selected(*selectors: str) -> list[list[str]]:
-        return any_host.ask("facts", *selectors).facts.selected
-
-    assert selected("id 1", "id 99", "id 3") == [[jobs[0]], [], [jobs[2]]]
-    assert selected("range 2 3", "range 5 900") == [jobs[1:3], [jobs[4], live]]
-    assert selected("live") == [[live]]
-    assert selected("newest 2", "newest 2 live", "newest 0") == [[jobs[4], jobs[3]], [live, jobs[4]], []]
-    assert selected(f"instance {jobs[1][:8]}", "instance 00000000") == [[jobs[1]], []]
-    assert sorted(selected("all")[0]) == sorted([*jobs, live])
-    assert selected(*(f'name "name":{json.dumps(name)}' for name in names)) == [[job] for job in jobs]
-    assert selected('name "name":"foo"', "nonsense", "") == [[], [], []]
-
-
-def test_a_start_that_is_repeated_starts_nothing(any_host: Host) -> None:
-    spec = JobSpec(line=f"echo x >>{any_host.root}/count; {FOREVER}")
-    launch = launch_of(spec, str(uuids.uuid4()))
-    answers = [any_host.launch(launch) for _ in range(3)]
-    assert [answer.lines[1:] for answer in answers] == [[f"job {launch.uuid} 1", f"started {launch.uuid}"]] * 3
-    wait_until((any_host.root / "count").exists)
-    assert (any_host.root / "count").read_text() == "x\n"
-    assert stop(any_host, launch.uuid) == [["stopped", launch.uuid]]
-    assert any_host.launch(launch).lines == answers[0].lines
-    assert (any_host.root / "count").read_text() == "x\n"
-
-
-def test_several_jobs_in_one_request(any_host: Host) -> None:
-    launches = [
-        launch_of(JobSpec(argv=("echo", str(number)), stdin=b"x" * number), str(uuids.uuid4())) for number in range(9)
+def test_a_cursor_is_journalled_when_it_moves(any_host: Host) -> None:
+    job = any_host.done()
+    for place in ("4 0", "2 3", "1 1"):
+        any_host.ask("received", f"{job} {place}")
+    assert [(event["out"], event["err"]) for event in events(any_host) if event["event"] == "received"] == [
+        (4, 0),
+        (4, 3),
     ]
-    answer = any_host.launch(*launches)
-    assert sorted(answer.words("job")) == sorted(
-        [launch.uuid, str(number + 1)] for number, launch in enumerate(launches)
-    )
-    for number, launch in enumerate(launches):
-        any_host.ended(launch.uuid)
-        assert any_host.out(launch.uuid) == f"{number}\n".encode()
 
 
-STATUSES: list[tuple[str, int | None, int | None]] = [
-    ("exit 0", 0, None),
-    ("exit 3", 3, None),
-    ("exit 126", 126, None),
-    ("exit 127", 127, None),
-    ("exit 143", 143, None),
-    ("exit 255", 255, None),
-]
+def test_a_loss_is_journalled_once(any_host: Host) -> None:
+    job = any_host.forever()
+    any_host.kill(job)
+    wait_until(lambda: any_host.verdict(job).conclude)
+    any_host.ask("conclude", "lost-killed", job)
+    any_host.ask("conclude", "lost-reboot", job)
+    assert [event.get("status") for event in events(any_host) if event["event"] == "end"] == ["lost-killed"]
 
 
-@pytest.mark.parametrize(("line", "status", "number"), STATUSES, ids=[row[0] for row in STATUSES])
-def test_exit_statuses(any_host: Host, line: str, status: int | None, number: int | None) -> None:
-    verdict = any_host.ended(any_host.line(line))
-    assert (verdict.exit_code, verdict.signal) == (status, number)
-    assert verdict.state is (State.COMPLETED if status == 0 else State.FAILED)
+# ------------------------------------------------------------------------------------------------ processes
 
 
 def test_death_by_a_signal_of_its_own(any_host: Host) -> None:
@@ -149,164 +59,6 @@ def test_death_by_a_signal_of_its_own(any_host: Host) -> None:
     assert verdict.state is State.FAILED
     # Only ksh93 and yash tell a signal from a status.
     assert (verdict.exit_code, verdict.signal) == ((None, 15) if any_host.shell in ("ksh", "yash") else (143, None))
-
-
-# ------------------------------------------------------------------------------------------------ output
-
-
-def test_what_is_new_goes_into_a_file_there(any_host: Host) -> None:
-    job = any_host.line("echo out; echo err >&2")
-    any_host.ended(job)
-    path = any_host.root / "a file"
-    any_host.change("save", "out", str(path), jobs=[job])
-    assert path.read_bytes() == b"out\n"
-    assert any_host.job(job).received == (4, 0)
-    any_host.change("save", "both", str(path), jobs=[job])
-    assert path.read_bytes() == b"out\nerr\n"
-    assert any_host.job(job).received == (4, 4)
-
-
-def test_reading_from_anywhere(any_host: Host) -> None:
-    job = any_host.line("printf 'one\\ntwo\\nthree\\nfour'; printf err >&2")
-    any_host.ended(job)
-
-    def read(out: str, err: str) -> tuple[int | None, bytes | None, int | None, bytes | None]:
-        answer = any_host.read(job, out, err)
-        keys = (job, "out"), (job, "err")
-        return (
-            answer.offsets.get(keys[0]),
-            answer.data.get(keys[0]),
-            answer.offsets.get(keys[1]),
-            answer.data.get(keys[1]),
-        )
-
-    whole, nothing = b"one\ntwo\nthree\nfour", (None, None)
-    assert read("0", "0") == (0, whole, 0, b"err")
-    assert read("4", "1") == (4, whole[4:], 1, b"rr")
-    # Who is beyond the end has read what is no more.
-    assert read("1000", "3") == (0, whole, *nothing)
-    assert read("tail:2", "-") == (8, b"three\nfour", *nothing)
-    assert read("-", "tail:5") == (*nothing, 0, b"err")
-    assert read("tail:0", "tail:0") == (*nothing, *nothing)
-    assert read("cursor", "cursor") == (0, whole, 0, b"err")
-    assert any_host.ask("received", f"{job} 4 0").lines == []
-    assert read("cursor", "cursor") == (4, whole[4:], 0, b"err")
-    # A cursor only goes forward.
-    any_host.ask("received", f"{job} 2 3")
-    assert read("cursor", "cursor") == (4, whole[4:], *nothing)
-    assert any_host.job(job).received == (4, 3)
-    assert [(event["out"], event["err"]) for event in events(any_host) if event["event"] == "received"] == [
-        (4, 0),
-        (4, 3),
-    ]
-
-
-def test_bytes_are_read_as_they_are(any_host: Host) -> None:
-    data = bytes(range(256)) * 2000
-    job = any_host.start("cat", stdin=data)
-    any_host.ended(job)
-    for start in (0, 1, 255, len(data) - 1):
-        answer = any_host.read(job, str(start), "-")
-        assert answer.data[job, "out"] == data[start:]
-
-
-def test_several_jobs_are_read_at_once(any_host: Host) -> None:
-    jobs = [any_host.line(f"echo {number}; echo e{number} >&2") for number in range(3)]
-    for job in jobs:
-        any_host.ended(job)
-    orders = [f"add {jobs[2]} cursor cursor", f"add {jobs[0]} cursor -", "once", "end"]
-    answer = any_host.collect(*orders, selectors=["id 3", "id 1", "id 9"]).finish()
-    assert answer.facts.selected == [[jobs[2]], [jobs[0]], []]
-    assert answer.data == {(jobs[2], "out"): b"2\n", (jobs[2], "err"): b"e2\n", (jobs[0], "out"): b"0\n"}
-
-
-@pytest.mark.parametrize("end", [["end"], []])
-def test_cursors_move_by_what_the_client_says_it_delivered(any_host: Host, end: list[str]) -> None:
-    job = any_host.line("echo 12345")
-    any_host.ended(job)
-    exchange = any_host.collect(f"add {job} cursor cursor", "once", selectors=["id 1"])
-    assert exchange.read_until(lambda: exchange.ready == 2)
-    exchange.order(f"received {job} 3 0", *end)
-    exchange.hang_up()
-    exchange.finish()
-    assert any_host.job(job).received == (3, 0)
-
-
-# ------------------------------------------------------------------------------------------------ collect
-
-
-def gated(host: Host, name: str, line: str) -> tuple[str, Path]:
-    """A job that does something when a file appears."""
-    go = host.root / name
-    return host.line(f"until [ -e {go} ]; do sleep 0.05; done; {line}"), go
-
-
-def test_collecting_a_job_to_its_end(any_host: Host) -> None:
-    job, go = gated(any_host, "go", "echo c; exit 4")
-    first = any_host.line(f"echo a; echo b >&2; {FOREVER}")
-    wait_for_line(any_host, first, b"a\n")
-    exchange = any_host.collect(f"add {first} 1 0", f"add {job} 0 0", "look")
-    answer = exchange.answer
-    assert exchange.read_until(lambda: list(answer.data.values()) == [b"\n", b"b\n"])
-    assert answer.data == {(first, "out"): b"\n", (first, "err"): b"b\n"}
-    go.touch()
-    assert exchange.read_until(lambda: answer.words("ended") == [[job]], seconds=10)
-    assert answer.data[job, "out"] == b"c\n"
-    assert derive(answer.facts.jobs[job]).exit_code == 4
-    exchange.order("pause", f"received {job} 2 0", "end")
-    exchange.finish()
-    assert any_host.job(job).received == (2, 0)
-
-
-def test_jobs_are_added_and_dropped_while_it_collects(any_host: Host) -> None:
-    jobs = [gated(any_host, f"go{number}", f"echo {number}") for number in range(3)]
-    exchange = any_host.collect(f"add {jobs[0][0]} 0 0", f"add {jobs[1][0]} 0 0", "look")
-    exchange.order("pause", f"drop {jobs[0][0]}", f"add {jobs[2][0]} 0 0", "look")
-    for _, go in jobs[1:]:
-        go.touch()
-    assert exchange.read_until(lambda: len(exchange.answer.words("ended")) == 2, seconds=10)
-    jobs[0][1].touch()
-    any_host.ended(jobs[0][0])
-    assert exchange.answer.data == {
-        (job, "out"): f"{number}\n".encode() for number, (job, _) in enumerate(jobs) if number
-    }
-    exchange.order("pause", f"add {jobs[0][0]} 0 0", "look")
-    assert exchange.read_until(lambda: [jobs[0][0]] in exchange.answer.words("ended"), seconds=10)
-    assert exchange.answer.data[jobs[0][0], "out"] == b"0\n"
-
-
-def test_ends_are_told_without_bytes(any_host: Host) -> None:
-    job, go = gated(any_host, "go", "echo x; exit 3")
-    done = any_host.line("exit 0")
-    any_host.ended(done)
-    exchange = any_host.collect(f"add {job} - -", f"add {done} - -", "look")
-    # Ended ones are told at once.
-    assert exchange.read_until(lambda: exchange.answer.words("ended") == [[done]], seconds=10)
-    go.touch()
-    assert exchange.read_until(lambda: exchange.answer.words("ended") == [[done], [job]], seconds=10)
-    assert derive(exchange.answer.facts.jobs[job]).exit_code == 3
-    assert exchange.answer.data == {}
-
-
-def test_a_job_that_goes_is_told(any_host: Host) -> None:
-    job = any_host.line(FOREVER)
-    exchange = any_host.collect(f"add {job} 0 0", f"add {uuids.uuid4()} 0 0", "look")
-    assert exchange.read_until(
-        lambda: exchange.answer.words("gone") == [[]] or exchange.answer.words("gone"), seconds=10
-    )
-    any_host.change("remove", "10", jobs=[job])
-    assert exchange.read_until(
-        lambda: [job] in exchange.answer.words("gone") + exchange.answer.words("ended"), seconds=10
-    )
-
-
-def test_collecting_ends_when_everything_of_a_job_was_killed(any_host: Host) -> None:
-    job = any_host.line(FOREVER)
-    exchange = any_host.collect(f"add {job} - -", "look")
-    for pid in (any_host.supervisor(job), any_host.pid(job)):
-        os.kill(pid, signal.SIGKILL)
-    assert exchange.read_until(lambda: exchange.answer.words("ended"), seconds=20)
-    assert derive(exchange.answer.facts.jobs[job]).conclude == "lost-killed"
 
 
 def test_nothing_stays_of_a_viewer_whose_client_went(any_host: Host) -> None:
@@ -321,187 +73,6 @@ def test_nothing_stays_of_a_viewer_whose_client_went(any_host: Host) -> None:
         lambda: not set(processes_with(f"RJOB_HOME={any_host.home}")) - before, seconds=5, what="the viewer's end"
     )
     assert alive(any_host.pid(job))
-
-
-# ------------------------------------------------------------------------------------------------ signals
-
-
-def test_a_signal_goes_to_the_main_process_alone(any_host: Host, neighbour: str) -> None:
-    job = any_host.line("trap 'echo got' USR1; sleep 600 & echo ready; while :; do sleep 0.05; done")
-    wait_for_line(any_host, job)
-    assert any_host.change("signal", "USR1", jobs=[job]).done == [f"signalled {job}"]
-    wait_for_line(any_host, job, b"got\n")
-    assert any_host.running(job)
-    assert any_host.change("signal", "KILL", jobs=[job]).done == [f"signalled {job}"]
-    verdict = any_host.ended(job)
-    assert (verdict.state, verdict.signal, verdict.exit_code) == (State.FAILED, 9, None)
-    assert any_host.change("signal", "TERM", jobs=[job]).done == [f"ended {job}"]
-
-
-def test_suspend_and_resume_the_whole_tree(any_host: Host, neighbour: str) -> None:
-    job = any_host.line("(while :; do echo x; sleep 0.02; done) & wait")
-    wait_for_line(any_host, job, b"x\n")
-    assert any_host.change("tree", "STOP", jobs=[job]).done == [f"signalled {job}"]
-    assert any_host.verdict(job).state is State.SUSPENDED
-    tree = processes_with(f"RJOB_INSTANCE={job}")
-    assert len(tree) >= 2
-    assert {state_of(pid) for pid in tree} == {"T"}
-    size = len(any_host.out(job))
-    assert any_host.change("tree", "CONT", jobs=[job]).done == [f"signalled {job}"]
-    wait_until(lambda: len(any_host.out(job)) > size, what="more output")
-    assert any_host.running(job)
-    any_host.change("tree", "STOP", jobs=[job])
-    assert stop(any_host, job) == [["stopped", job]]
-    verdict = any_host.verdict(job)
-    assert (verdict.state, verdict.signal) == (State.STOPPED, 15)
-    assert any_host.change("tree", "CONT", jobs=[job]).done == [f"ended {job}"]
-
-
-def test_stop_ends_everything_of_a_job(any_host: Host, neighbour: str) -> None:
-    # One that ignores TERM, one in a session of its own, one that left even its parent.
-    children = "setsid sleep 600 & (sleep 600 &) & (setsid sleep 600 &) & sleep 600 &"
-    line = f"trap '' TERM; {children} echo ready; while :; do sleep 600; done"
-    job = any_host.line(line)
-    wait_for_line(any_host, job)
-    wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={job}")) >= 5, what="the tree")
-    tree = processes_with(f"RJOB_INSTANCE={job}")
-    began = time.monotonic()
-    assert stop(any_host, job, grace=0.5) == [["stopped", job]]
-    assert time.monotonic() - began < 15
-    assert [pid for pid in tree if alive(pid)] == []
-    verdict = any_host.verdict(job)
-    assert (verdict.state, verdict.signal, verdict.exit_code) == (State.STOPPED, 9, None)
-    any_host.settled(job)
-
-
-def test_stop_takes_a_crowd(any_host: Host, neighbour: str) -> None:
-    job = any_host.line("n=0; while [ $n -lt 200 ]; do sleep 600 & n=$((n + 1)); done; echo ready; wait")
-    wait_for_line(any_host, job)
-    tree = processes_with(f"RJOB_INSTANCE={job}")
-    assert len(tree) >= 200
-    assert stop(any_host, job) == [["stopped", job]]
-    assert [pid for pid in tree if alive(pid)] == []
-
-
-def test_stop_outruns_what_goes_on_forking(any_host: Host, neighbour: str) -> None:
-    job = any_host.line("trap '' TERM; echo ready; while :; do (trap '' TERM; sleep 0.3) & sleep 0.02; done")
-    wait_for_line(any_host, job)
-    assert stop(any_host, job, grace=0.2) == [["stopped", job]]
-    assert processes_with(f"RJOB_INSTANCE={job}") == []
-
-
-def test_a_process_with_a_strange_name_is_stopped_and_nobody_else(any_host: Host, neighbour: str) -> None:
-    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
-    try:
-        # Its line in /proc/PID/stat becomes two, and the second one looks like the stranger's.
-        program = any_host.root / f"x\n{stranger.pid} ("
-        shutil.copy(shutil.which("sleep", path=SYSTEM_PATH) or "", program)
-        job = any_host.start("env", "-i", str(program), "600")
-        pid = any_host.pid(job)
-        wait_until(lambda: os.readlink(f"/proc/{pid}/exe") == str(program), what="the strange name")
-        assert stop(any_host, job) == [["stopped", job]]
-        assert not alive(pid)
-        assert any_host.verdict(job).state is State.STOPPED
-        assert stranger.poll() is None
-    finally:
-        stranger.kill()
-        stranger.wait()
-
-
-@pytest.mark.parametrize(
-    ("reaction", "status"), [("print('kept', flush=True)", 0), ("sys.exit(5)", 5), ("raise", None)]
-)
-def test_an_interrupt_reaches_a_program_that_handles_it(any_host: Host, reaction: str, status: int | None) -> None:
-    text = "import sys, time\ntry:\n    print('ready', flush=True)\n    time.sleep(600)\n"
-    text += f"except KeyboardInterrupt:\n    {reaction}\n"
-    job = any_host.start(PYTHON, "-S", "-E", "-c", text)
-    wait_for_line(any_host, job)
-    assert stop(any_host, job, signal_name="INT", grace=20) == [["stopped", job]]
-    verdict = any_host.verdict(job)
-    assert (verdict.state, verdict.exit_code, verdict.signal) == (State.STOPPED, status, 2)
-
-
-def test_signals_are_at_their_defaults_in_the_command(any_host: Host) -> None:
-    job = any_host.start("grep", "^Sig[IB]", "/proc/self/status")
-    any_host.ended(job)
-    for line in any_host.out(job).decode().splitlines():
-        assert int(line.split()[1], 16) & 0x7FFFFFFF == 0, line
-
-
-def test_stopping_several_and_what_has_ended(any_host: Host) -> None:
-    done = any_host.line("exit 0")
-    any_host.ended(done)
-    jobs = [any_host.line(FOREVER) for _ in range(3)]
-    assert stop(any_host, done, *jobs) == [["ended", done], *(["stopped", job] for job in jobs)]
-    assert any_host.verdict(done).state is State.COMPLETED
-    assert [any_host.verdict(job).state for job in jobs] == [State.STOPPED] * 3
-
-
-def test_stop_without_a_supervisor(any_host: Host, neighbour: str) -> None:
-    job = any_host.line("sleep 600 & sleep 600 & wait")
-    wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={job}")) == 3)
-    os.kill(any_host.supervisor(job), signal.SIGKILL)
-    wait_until(lambda: not alive(any_host.supervisor(job)))
-    verdict = any_host.verdict(job)
-    assert (verdict.state, verdict.reason) == (State.RUNNING, "its supervisor is gone; 3 of its processes live on")
-    assert stop(any_host, job) == [["stopped", job]]
-    assert any_host.verdict(job).state is State.STOPPED
-    assert processes_with(f"RJOB_INSTANCE={job}") == []
-
-
-def test_a_job_within_a_job_survives_the_outer_one_s_stop(any_host: Host) -> None:
-    inner = launch_of(JobSpec(line=FOREVER), str(uuids.uuid4()))
-    outer = any_host.line(f"echo ready; {FOREVER}")
-    wait_for_line(any_host, outer)
-    environ = dict(
-        part.split("=", 1) for part in Path(f"/proc/{any_host.pid(outer)}/environ").read_text().split("\0") if part
-    )
-    assert environ["RJOB_INSTANCE"] == outer
-    assert any_host.launch(inner, env=environ).words("started") == [[inner.uuid]]
-    assert stop(any_host, outer) == [["stopped", outer]]
-    assert any_host.running(inner.uuid)
-
-
-# ------------------------------------------------------------------------------------------------ time limits
-
-
-def test_a_time_limit_ends_the_job(any_host: Host, neighbour: str) -> None:
-    job = any_host.line("sleep 600 & echo ready; wait", time_limit=0.5)
-    verdict = any_host.ended(job)
-    assert (verdict.state, verdict.reason, verdict.signal) == (State.FAILED, "its time limit was reached", 15)
-    wait_until(lambda: processes_with(f"RJOB_INSTANCE={job}") == [], what="the end of the tree")
-
-
-def test_a_time_limit_ends_what_ignores_its_signal(host: Host) -> None:
-    job = host.line("(trap '' TERM; while :; do sleep 1; done) & echo ready; wait", time_limit=0.3)
-    assert host.ended(job).signal == 15
-    assert processes_with(f"RJOB_INSTANCE={job}") != []
-    wait_until(lambda: processes_with(f"RJOB_INSTANCE={job}") == [], seconds=30, what="the end of the tree")
-
-
-def test_a_job_within_its_time_limit_leaves_no_watcher(any_host: Host) -> None:
-    job = any_host.line("exit 3", time_limit=600)
-    assert any_host.ended(job).exit_code == 3
-    any_host.settled(job)
-    wait_until(lambda: processes_with(f"RJOB_HOME={any_host.home}") == [], seconds=5, what="the watcher's end")
-
-
-# ------------------------------------------------------------------------------------------------ conclude
-
-
-def test_a_lost_job_is_recorded_once_and_stays_lost(any_host: Host) -> None:
-    job = any_host.line(FOREVER)
-    assert any_host.ask("conclude", "lost-killed", job).lines == []
-    assert any_host.running(job)
-    for pid in (any_host.supervisor(job), any_host.pid(job)):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: any_host.verdict(job).conclude)
-    any_host.ask("conclude", any_host.verdict(job).conclude or "", job)
-    any_host.ask("conclude", "lost-reboot", job)
-    verdict = any_host.verdict(job)
-    assert (verdict.state, verdict.conclude) == (State.LOST, None)
-    assert [event.get("status") for event in events(any_host) if event["event"] == "end"] == ["lost-killed"]
-    assert any_host.change("remove", "-", jobs=[job]).done == [f"removed {job}"]
 
 
 def test_a_job_of_another_boot_is_lost(any_host: Host) -> None:
@@ -539,60 +110,15 @@ def test_a_job_that_runs_on_another_machine_is_not_lost(any_host: Host) -> None:
     assert any_host.verdict(job).state is State.DISCONNECTED
 
 
-def test_spaces_know_nothing_of_each_other(any_host: Host) -> None:
-    here = any_host.line("echo here")
-    any_host.space = "s1"
-    there = any_host.line("echo there")
-    assert any_host.ended(there).state is State.COMPLETED
-    any_host.settled(there)
-    assert any_host.ask("facts", "all", "others all").facts.jobs.keys() == {there}
-    assert any_host.ask("facts", "id 1").facts.selected == [[there]]
-    assert any_host.read(there).data == {(there, "out"): b"there\n"}
-    assert any_host.change("remove", "-", jobs=[there]).done == [f"removed {there}"]
-    assert any_host.line("exit 0") != there
-    assert any_host.ask("rebuild").lines == ["rebuilt 1"]
-    any_host.space = ""
-    assert any_host.ask("facts", "all", "others all").facts.jobs.keys() == {here}
-    assert any_host.ask("facts").facts.total == 1
-
-
-def test_numbers_of_processes_that_are_others_by_now_are_never_signalled(any_host: Host) -> None:
-    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
-    try:
-        job = any_host.line("exit 0")
-        any_host.ended(job)
-        any_host.settled(job)
-        folder = any_host.folder(job)
-        (folder / "exit").unlink()
-        words = (folder / "identity").read_text().split()
-        (folder / "identity").write_text(" ".join([str(stranger.pid), "1", *words[2:]]) + "\n")
-        (folder / "main").write_text(f"{stranger.pid} 1\n")
-        assert any_host.change("signal", "KILL", jobs=[job]).done == [f"ended {job}"]
-        assert any_host.change("tree", "STOP", jobs=[job]).done == [f"ended {job}"]
-        assert stop(any_host, job) == [["stopped", job]]
-        assert stranger.poll() is None
-    finally:
-        stranger.kill()
-        stranger.wait()
-
-
 # ------------------------------------------------------------------------------------------------ upkeep
 
 
-def test_remove(any_host: Host) -> None:
-    done, busy = any_host.line("echo x"), any_host.line(FOREVER)
-    any_host.ended(done)
-    any_host.settled(done)
-    answer = any_host.change("remove", "-", jobs=[done, busy])
-    assert sorted(answer.done) == sorted([f"busy {busy}", f"removed {done}"])
+def test_what_a_removal_leaves(any_host: Host) -> None:
+    done, busy = any_host.done(), any_host.forever()
+    any_host.change("remove", "-", jobs=[done, busy])
     assert not any_host.folder(done).exists()
     assert any_host.running(busy)
-    assert any_host.ask("facts", "id 1", "all").facts.selected == [[], [busy]]
-    assert any_host.ask("facts").facts.total == 1
-    last = any_host.line("exit 0")
-    assert any_host.ask("facts", "id 3").facts.selected == [[last]]
-    any_host.ended(last)
-    any_host.settled(last)
+    any_host.done()
     wait_until(lambda: not (any_host.owner / "lock").is_symlink())
     assert sorted(path.name for path in any_host.owner.iterdir()) == [
         "bell",
@@ -666,9 +192,8 @@ def test_the_registry_is_rebuilt_from_the_folders(any_host: Host) -> None:
     assert (any_host.owner / "ids" / "5").exists()
 
 
-def test_info(any_host: Host) -> None:
+def test_what_the_doctor_is_told(any_host: Host) -> None:
     told = {words[0]: words[1:] for words in any_host.ask("info").words("info")}
-    assert told["home"] == [str(any_host.home)]
     assert told["detach"] == ["setsid"]
     assert told["identity"] == ["proc"]
     assert told["follow"] == [("polling" if any_host.shell == "busybox" else "events")]
@@ -695,62 +220,7 @@ def test_people_on_the_machine_need_no_rjob(any_host: Host) -> None:
     assert rjob("dance").returncode == 2
 
 
-# ------------------------------------------------------------------------------------------------ the detach ladder
-
-UTILITIES = (
-    *("sh", "cat", "mv", "rm", "mkdir", "ln", "ls", "date", "sleep", "grep", "tail", "head", "wc", "awk", "sed"),
-    *("stat", "chmod", "cp", "tr", "uname", "env", "sort", "id", "df", "kill", "cut", "printf", "find"),
-)
-
-
-@pytest.fixture(params=["setsid", "perl", "python3", "none"])
-def rung_host(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Host:
-    """A machine that has only one of the programs that give a process a session of its own."""
-    host = make_host()
-    folder = host.root / "few"
-    folder.mkdir()
-    for name in [*UTILITIES, *([] if request.param == "none" else [request.param])]:
-        found = PYTHON if name == "python3" else shutil.which(name, path=SYSTEM_PATH)
-        if found:
-            (folder / name).symlink_to(found)
-    host.env["PATH"] = str(folder)
-    assert host.ask("info").words("info")[1] == ["detach", request.param]
-    return host
-
-
-def test_every_rung_starts_receives_and_stops(rung_host: Host) -> None:
-    rung = rung_host.ask("info").words("info")[1][1]
-    neighbour = rung_host.line("sleep 600 & sleep 600 & wait")
-    wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={neighbour}")) == 3)
-    job = rung_host.line("trap '' TERM; sleep 600 & echo ready; echo oops >&2; while :; do sleep 600; done")
-    wait_for_line(rung_host, job)
-    answer = rung_host.read(job, "cursor", "cursor")
-    assert (answer.data[job, "out"], answer.data[job, "err"]) == (b"ready\n", b"oops\n")
-    assert (os.getsid(rung_host.pid(job)) == rung_host.pid(job)) is (rung != "none")
-    assert stop(rung_host, job, grace=0.5) == [["stopped", job]]
-    assert processes_with(f"RJOB_INSTANCE={job}") == []
-    assert rung_host.verdict(job).state is State.STOPPED
-    assert len(processes_with(f"RJOB_INSTANCE={neighbour}")) == 3
-    words = ["", "-x", "a=b", "it's", "a\nb"]
-    exact = rung_host.start("printf", "%s|", *words)
-    rung_host.ended(exact)
-    assert rung_host.out(exact).decode() == "|".join(words) + "|"
-    for name, status in (("nothing-of-that-name", 127), ("/etc/passwd", 126), ("exit 3", 127)):
-        assert rung_host.ended(rung_host.start(name)).exit_code == status
-
-
-def test_every_rung_survives_the_end_of_the_caller_s_session(rung_host: Host) -> None:
-    job = rung_host.line(FOREVER)
-    # What a connection does that ends: everything in the session of the request is hung up.
-    group = rung_host.asked[-1].process.pid
-    try:
-        os.killpg(group, signal.SIGHUP)
-    except ProcessLookupError:
-        pass
-    assert rung_host.running(job)
-
-
-# ------------------------------------------------------------------------------------------------ memory, completeness
+# ------------------------------------------------------------------------------------------------ memory
 
 
 def test_a_supervisor_is_small(host: Host) -> None:
@@ -761,10 +231,3 @@ def test_a_supervisor_is_small(host: Host) -> None:
             sizes += [int(line.split()[1]) for line in file if line.startswith("Pss:")]
     assert len(sizes) == len(jobs)
     assert sum(sizes) / len(sizes) <= 150, f"{sum(sizes) / len(sizes):.0f} KiB on average"
-
-
-def test_this_file_asks_for_every_operation() -> None:
-    with open(__file__) as file:
-        text = file.read()
-    helpers = {"start", "facts", "collect"}
-    assert [operation for operation in OPERATIONS.keys() - helpers if f'"{operation}"' not in text] == []

@@ -43,7 +43,7 @@ class Sink:
 
 async def command(job: MemoryJob) -> int:
     """Do what the words of a job's specification say."""
-    words = job.files["spec"].decode().rsplit("set -- ", 1)[1].replace("'", "").split()
+    words = job.argv
     if words[0] == "forever":
         job.streams["out"] += b"began\n"
         await asyncio.sleep(600)

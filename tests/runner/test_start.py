@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 from fault_points import runner_with
 from runner.conftest import SHELLS, SYSTEM_PATH, Host, launch_of, shell_folder
-from runner.test_crashes import Sabotage, boot, counting, kept_promises, quiet, runs, send
+from runner.sabotage import (
+    Sabotage,
+    boot,
+    counting,
+    kept_promises,
+    quiet,
+    runs,
+    send,
+)
 from world import processes_with, wait_until
 
 from rjob.errors import OwnerError
@@ -28,19 +36,6 @@ def new() -> str:
 
 
 # ------------------------------------------------------------------------------------------------ keyed lines
-
-
-def test_a_line_that_the_runner_does_not_know_is_an_error_and_nothing_is_done(any_host: Host) -> None:
-    any_host.ended(any_host.line("exit 0"))
-    launch = launch_of(JobSpec(line="exit 0"), new())
-    lines, body = start_request([launch])
-    with pytest.raises(OwnerError) as caught:
-        any_host.ask("start", *lines, b"priority low secret", body=body)
-    assert caught.value.code == "unknown-line"
-    assert "priority" in caught.value.message
-    assert "secret" not in caught.value.message
-    assert list((any_host.owner / "new").iterdir()) == []
-    assert not any_host.folder(launch.uuid).exists()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Owns the private SSH server that the transports' tests share, one for each worker."""
+"""Owns the private SSH server that the transports' tests share, one for each worker, and a home without SSH files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ pytest.register_assert_rewrite("rjob.testing.conformance")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,21 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         pytest.skip(str(error))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Sshd]:
+    """A server that a test may restart, break or reconfigure."""
+    with Sshd(folder=tmp_path / "sshd") as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without any SSH files."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    monkeypatch.delenv("RJOB_SSH_CONFIG", raising=False)
+    return home

@@ -1,0 +1,71 @@
+"""The ways in which a job gets a session of its own: each starts, receives, stops, and survives its caller."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from runner.conftest import PYTHON, SYSTEM_PATH, Host
+from runner.jobs import FOREVER, stop, wait_for_line
+from world import processes_with, wait_until
+
+from rjob.models import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+UTILITIES = (
+    *("sh", "cat", "mv", "rm", "mkdir", "ln", "ls", "date", "sleep", "grep", "tail", "head", "wc", "awk", "sed"),
+    *("stat", "chmod", "cp", "tr", "uname", "env", "sort", "id", "df", "kill", "cut", "printf", "find"),
+)
+
+
+@pytest.fixture(params=["setsid", "perl", "python3", "none"])
+def rung_host(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Host:
+    """A machine that has only one of the programs that give a process a session of its own."""
+    host = make_host()
+    folder = host.root / "few"
+    folder.mkdir()
+    for name in [*UTILITIES, *([] if request.param == "none" else [request.param])]:
+        found = PYTHON if name == "python3" else shutil.which(name, path=SYSTEM_PATH)
+        if found:
+            (folder / name).symlink_to(found)
+    host.env["PATH"] = str(folder)
+    assert host.ask("info").words("info")[1] == ["detach", request.param]
+    return host
+
+
+def test_every_rung_starts_receives_and_stops(rung_host: Host) -> None:
+    rung = rung_host.ask("info").words("info")[1][1]
+    neighbour = rung_host.line("sleep 600 & sleep 600 & wait")
+    wait_until(lambda: len(processes_with(f"RJOB_INSTANCE={neighbour}")) == 3)
+    job = rung_host.line("trap '' TERM; sleep 600 & echo ready; echo oops >&2; while :; do sleep 600; done")
+    wait_for_line(rung_host, job)
+    answer = rung_host.read(job, "cursor", "cursor")
+    assert (answer.data[job, "out"], answer.data[job, "err"]) == (b"ready\n", b"oops\n")
+    assert (os.getsid(rung_host.pid(job)) == rung_host.pid(job)) is (rung != "none")
+    assert stop(rung_host, job, grace=0.5) == [["stopped", job]]
+    assert processes_with(f"RJOB_INSTANCE={job}") == []
+    assert rung_host.verdict(job).state is State.STOPPED
+    assert len(processes_with(f"RJOB_INSTANCE={neighbour}")) == 3
+    words = ["", "-x", "a=b", "it's", "a\nb"]
+    exact = rung_host.start("printf", "%s|", *words)
+    rung_host.ended(exact)
+    assert rung_host.out(exact).decode() == "|".join(words) + "|"
+    for name, status in (("nothing-of-that-name", 127), ("/etc/passwd", 126), ("exit 3", 127)):
+        assert rung_host.ended(rung_host.start(name)).exit_code == status
+
+
+def test_every_rung_survives_the_end_of_the_caller_s_session(rung_host: Host) -> None:
+    job = rung_host.line(FOREVER)
+    # What a connection does that ends: everything in the session of the request is hung up.
+    group = rung_host.asked[-1].process.pid
+    try:
+        os.killpg(group, signal.SIGHUP)
+    except ProcessLookupError:
+        pass
+    assert rung_host.running(job)
