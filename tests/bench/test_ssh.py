@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -62,3 +63,47 @@ def test_receiving_256_mib(rjob: World, host: list[str], tell: Callable[..., Non
     speed = (1 / found[0], found[1], found[2])
     tell("receive of 256 MiB over SSH, speed against ssh gpu cat", speed, "0.8 at least")
     assert speed[0] >= 0.8
+
+
+HOSTS = 50
+
+
+@pytest.fixture
+def fleet(rjob: World, tmp_path: Path) -> Iterator[tuple[list[str], Path]]:
+    """Fifty names of one server: those of the hosts, and a file with what pssh is told of them."""
+    home = tmp_path / "fleet"
+    home.mkdir()
+    names = [f"web{number}" for number in range(1, HOSTS + 1)]
+    env = {"HOME": str(home), "RJOB_MACHINE": "web", "RJOB_CGROUP": "none"}
+    with Sshd(names, env=env, config_lines=["KexAlgorithms curve25519-sha256"]) as sshd:
+        rjob.config.write_text(f'[defaults]\nssh_config = "{sshd.ssh_config}"\n')
+        listed = tmp_path / "hosts"
+        listed.write_text("".join(f"{name}\n" for name in names))
+        pssh = shutil.which("parallel-ssh") or shutil.which("pssh")
+        if pssh is None:
+            pytest.skip("pssh is not installed")
+        yield [pssh, "-p", "32", "-h", str(listed), "-x", f"-F {sshd.ssh_config} -o BatchMode=yes", "true"], listed
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("args", "bound"),
+    [(["start"], "1.3"), (["start", "--wait"], "1.5"), (["start", "-f"], "1.6"), (["get"], "1.0")],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_fifty_hosts(
+    rjob: World, fleet: tuple[list[str], Path], tell: Callable[..., None], args: list[str], bound: str
+) -> None:
+    command = [*rjob_command(), *args, "-H", f"web[1-{HOSTS}]", *(["true"] if args[0] == "start" else [])]
+    found = ratio(lambda: once(command, rjob.env), lambda: once(fleet[0], rjob.env), rounds=7)
+    tell(f"rjob {' '.join(args)} on 50 hosts / pssh -p 32", found, bound)
+
+
+def test_a_cold_start_with_its_output(rjob: World, host: list[str], tell: Callable[..., None]) -> None:
+    rjob("start", "-f", "-H", "gpu", "true")
+    found = ratio(
+        lambda: once([*rjob_command(), "start", "-f", "-H", "gpu", "true"], rjob.env),
+        lambda: once([*host, "true"], rjob.env),
+        rounds=15,
+    )
+    tell("rjob start -f -H gpu true, cold / ssh gpu true", found, "2.5")

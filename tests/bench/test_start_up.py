@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from bench.bench_tools import BARE, once, ratio, rjob_command
-from bench.owners import write_history
+from bench.owners import write_history, write_running
+
+from rjob.core.manager import JobManager
+from rjob.models import JobSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +43,44 @@ def test_start(rjob: World, tell: Callable[..., None]) -> None:
     found = ratio(verb(rjob, "start", "true"), bare(rjob, "start"))
     tell("rjob start / bare Typer that spawns sh", found, "1.3")
     assert found[0] <= 1.3
+
+
+def test_start_and_wait(rjob: World, tell: Callable[..., None]) -> None:
+    found = ratio(verb(rjob, "start", "--wait", "true"), verb(rjob, "start", "true"))
+    tell("rjob start --wait true / rjob start true", found, "1.5")
+
+
+def test_start_beside_ten_thousand_running_jobs(rjob: World, tell: Callable[..., None]) -> None:
+    few, many = rjob.root / "few", rjob.root / "many"
+    for home, count in ((few, 10), (many, 10_000)):
+        write_running(home / rjob.env["RJOB_MACHINE"], count)
+    found = ratio(verb(rjob, "start", "true", home=many), verb(rjob, "start", "true", home=few))
+    tell("rjob start, 10,000 running jobs / 10", found, "1.3")
+
+
+async def test_five_hundred_jobs_in_one_request(
+    rjob: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key, value in rjob.env.items():
+        monkeypatch.setenv(key, value)
+    async with JobManager() as jobs:
+        for count in (50, 500):
+            begin = time.perf_counter()
+            started = await jobs.start([JobSpec(argv=("true",))] * count)
+            seconds = time.perf_counter() - begin
+            assert len(started.jobs) == count
+            with capsys.disabled():
+                print(f"\n{count} jobs in one request: {count / seconds:.0f} a second (wanted: 200)")
+
+
+def test_how_late_an_end_is_told(rjob: World, capsys: pytest.CaptureFixture[str]) -> None:
+    late = []
+    for _ in range(15):
+        ref = rjob.shell("sleep 0.5; date +%s%N")
+        rjob("wait", ref)
+        late.append(time.time() - int(rjob("receive", ref).text) / 1e9)
+    with capsys.disabled():
+        print(f"\nfrom a job's last word to the end of wait and receive: {statistics.median(late) * 1000:.0f} ms")
 
 
 @pytest.mark.parametrize("args", [["start", "true"], ["get", "17"], ["get"], ["receive", "17"]], ids=" ".join)
