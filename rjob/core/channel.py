@@ -105,7 +105,8 @@ class Exchange:
 
     def _broken(self, status: int | None) -> RjobError:
         noise = self._reply.said.decode("utf-8", "replace").strip()
-        if status is None or (status > 128 and self._reply.begun):
+        # A runner that goes by itself ends its reply: without that end, the rest was lost on the way.
+        if status is None or ((status == 0 or status > 128) and self._reply.begun):
             return ConnectionLost("the command on the host was ended before it answered")
         last = noise.splitlines()[-1][:200] if noise else f"exit status {status}"
         return (ProtocolError if self._reply.begun else _NoReply)(
