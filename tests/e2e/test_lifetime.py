@@ -150,9 +150,9 @@ def fill(path: Path) -> None:
 
 @pytest.fixture
 def small_disk(rjob: World, as_root: None) -> Path:
-    """A file system of 256 KiB that holds the jobs."""
+    """A file system of 512 KiB that holds the jobs."""
     rjob.home.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "none", rjob.home], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,mode=0700", "none", rjob.home], check=True)
     return rjob.home
 
 

@@ -269,7 +269,7 @@ def test_a_start_does_not_look_at_every_job_that_runs(host: Host) -> None:
     quiet(host)
     host.settled(host.line("exit 0"))
     few = looks_of_a_start(host)
-    list_as_running(host, range(5, 3000))
+    list_as_running(host, range(5, 1000))
     many = looks_of_a_start(host)
     assert many < few + 100
 
@@ -287,7 +287,7 @@ def looks_of_a_start(host: Host) -> int:
     return sum("/live" in line or "/jobs" in line or "/ids" in line for line in trace.read_text().splitlines())
 
 
-def test_an_end_that_comes_while_a_scribe_works_is_journalled_by_it(any_host: Host) -> None:
+def test_an_end_that_comes_while_a_scribe_works_is_journalled_without_a_runner_of_its_own(any_host: Host) -> None:
     any_host.install()
     first = [launch_of(JobSpec(line="exit 0"), new()) for _ in range(12)]
     seen = any_host.root / "seen"
@@ -300,7 +300,6 @@ def test_an_end_that_comes_while_a_scribe_works_is_journalled_by_it(any_host: Ho
         late = any_host.line("exit 0")
         any_host.ended(late)
         wait_until(lambda: not processes_with(f"RJOB_SUPERVISES={late}"), what="the end of its supervisor")
-        assert late not in ends_of(any_host)
         (any_host.root / "go").touch()
         any_host.settled(late)
     for launch in first:
@@ -335,20 +334,22 @@ def namespace() -> str:
 
 
 def test_many_jobs_in_one_request(any_host: Host) -> None:
-    launches = [launch_of(JobSpec(line=f"echo {n}; kill -INT $$; exit 3"), new()) for n in range(120)]
+    # More than are numbered at a time; one shell takes more than are journalled at a time, too.
+    count = 120 if any_host.shell == "dash" else 55
+    launches = [launch_of(JobSpec(line=f"echo {n}; kill -INT $$; exit 3"), new()) for n in range(count)]
     answer = any_host.launch(*launches)
     names = [launch.uuid for launch in launches]
     assert sorted(words[0] for words in answer.words("started")) == sorted(names)
     # They are numbered in the order in which they were asked for.
     numbers = {uuid: int(number) for uuid, number in answer.words("job")}
-    assert [numbers[name] for name in names] == list(range(1, 121))
+    assert [numbers[name] for name in names] == list(range(1, count + 1))
     for n, name in enumerate(names):
         # SIGINT ends them: nothing has them ignore it.
         assert any_host.ended(name).exit_code != 3
         assert any_host.out(name) == f"{n}\n".encode()
         any_host.settled(name)
     quiet(any_host)
-    assert len(set(ends_of(any_host))) == len(ends_of(any_host)) == 120
+    assert len(set(ends_of(any_host))) == len(ends_of(any_host)) == count
     assert list((any_host.owner / "live").iterdir()) == []
     assert list((any_host.owner / "new").iterdir()) == []
 
@@ -365,7 +366,7 @@ def test_nothing_of_a_share_is_open_in_a_command(any_host: Host) -> None:
 def test_a_request_of_many_jobs_that_dies_and_is_repeated_runs_each_once(host: Host) -> None:
     host.install()
     for point in ("moved-in", "pending-written", "registry-written", "published"):
-        launches = [counting(host) for _ in range(70)]
+        launches = [counting(host) for _ in range(55)]
         lines, body = start_request(launches)
         with Sabotage(host, runner_with(point, "kill -KILL $$")):
             send(host, request(new_marker(), "start", *lines, body=body, home=str(host.home)))

@@ -10,7 +10,10 @@ rj_journal_ends() {
 	rj_lock ${rj_word:+"$rj_word"} || return 0
 	rj_list_waiting "$1"
 	rj_scribes=''
-	case $rj_ending in *' '*) { printf '%s\n' "$rj_me" >"$rj_owner/scribe" && rj_scribes=1; } 2>/dev/null ;; esac
+	# Renamed into place: a supervisor that found it empty would send a runner of its own.
+	case $rj_ending in
+	*' '*) { printf '%s\n' "$rj_me" >"$rj_owner/scribe.$$" && mv -f "$rj_owner/scribe.$$" "$rj_owner/scribe" && rj_scribes=1; } 2>/dev/null ;;
+	esac
 	while rj_journal_waiting; do
 		rj_note_all_survivors
 		[ "$rj_scribes" ] || return 0

@@ -31,7 +31,7 @@ rj_compact() {
 	fi
 	rj_tail=''
 	# What killed runners have left.
-	find "$rj_owner"/new/* "$rj_owner"/gone.* "$rj_owner"/lock.* "$rj_owner"/breaking.* -prune -mtime +0 -exec rm -rf {} + 2>/dev/null || :
+	find "$rj_owner"/new/* "$rj_owner"/gone.* "$rj_owner"/lock.* "$rj_owner"/breaking.* "$rj_owner"/scribe.* -prune -mtime +0 -exec rm -rf {} + 2>/dev/null || :
 }
 
 # Drop what is told of jobs that are gone.
