@@ -147,7 +147,8 @@ rj_send_when_woken() {
 		rj_await_wake && { rj_look || :; }
 		rj_lag=0
 		#@ streaming
-		while rj_look || { rj_await_wake && rj_look_closely; }; do :; done
+		# Whatever is written after a look wakes this again.
+		while rj_await_wake; do rj_look || rj_find_dead; done
 	} >&5
 	printf %s "$rj_watched"
 }
@@ -174,7 +175,7 @@ rj_send_from_time_to_time() {
 			rj_pauses='0.05 0.1 0.2 0.5 1'
 		else
 			rj_round=$((rj_round + 1))
-			[ $((rj_round % 5)) -ne 4 ] || rj_look_closely
+			[ $((rj_round % 5)) -ne 4 ] || rj_find_dead
 			rj_nap "${rj_pauses%% *}"
 			rj_pauses=${rj_pauses#* }
 		fi
@@ -200,8 +201,7 @@ rj_look() {
 }
 
 # Look for jobs that ended without a record; where there is nothing at all to tell, give a sign of life.
-rj_look_closely() {
-	rj_look && return
+rj_find_dead() {
 	rj_over='' rj_gone=''
 	for rj_one in $rj_watched; do
 		! rj_has_died "${rj_one%%:*}" || rj_over="$rj_over ${rj_one%%:*}"
