@@ -42,10 +42,10 @@ class Exchange:
         spoken: Whether anything was said beyond the request.
     """
 
-    def __init__(self, process: Call, marker: str, needs: str) -> None:
+    def __init__(self, process: Call, marker: str, needs: str, *, lasts: bool = False) -> None:
         self._process = process
         self._needs = needs
-        self._reply = Reply(marker)
+        self._reply = Reply(marker, lasts=lasts)
         self._events: deque[Event] = deque()
         self.spoken = False
 
@@ -232,14 +232,14 @@ class Channel:
         data = request(marker, operation, *lines, body=body, home=self._home, space=self._space)
         opened = None
         try:
-            opened = await self._ask(marker, data, talks=asked.talks)
+            opened = await self._ask(marker, data, asked)
         except _NoReply as error:
             # Nothing was done.  A runner that was damaged on the disk may be all that is wrong.
             await self._install_after(error)
         else:
             if opened is None:
                 await self._install()
-        opened = opened or await self._ask(marker, data, talks=asked.talks)
+        opened = opened or await self._ask(marker, data, asked)
         if opened is None:
             raise ProtocolError("the runner was installed and is not there", hint="does something clear its folder?")
         process, exchange = opened
@@ -250,18 +250,18 @@ class Channel:
         finally:
             await process.close()
 
-    async def _ask(self, marker: str, data: bytes, *, talks: bool) -> tuple[Call, Exchange] | None:
+    async def _ask(self, marker: str, data: bytes, asked: Operation) -> tuple[Call, Exchange] | None:
         """Send a request and wait for the reply to begin; None if there is no runner to give one."""
         await self.connect()
         process = await self._link.run(self._runner.words())
         try:
             await process.write(data)
-            if not talks:
+            if not asked.talks:
                 await process.write_eof()
             # While the host is at work.
             import rjob.runner.facts  # noqa: F401
 
-            exchange = Exchange(process, marker, self._runner.needs)
+            exchange = Exchange(process, marker, self._runner.needs, lasts=asked.patience > 0)
             if await exchange.begin():
                 return process, exchange
         except BaseException:

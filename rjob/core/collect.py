@@ -216,7 +216,8 @@ class Collector:
         """Take what came; return a job of which it tells that it has ended although it has not."""
         if isinstance(event, Data):
             uuid, _, name = event.name.partition("/")
-            self._stream = (uuid, "err" if name == "err" else "out")
+            # What nobody asked for is dropped, and not remembered.
+            self._stream = (uuid, "err" if name == "err" else "out") if uuid in self.jobs else ("", "out")
             self._places[self._stream] = str(event.offset)
         elif isinstance(event, Bytes):
             self._deliver(event.data)

@@ -108,10 +108,12 @@ class Reply:
 
     Args:
         marker: What frames it.
+        lasts: Whether it goes on as long as somebody looks on: then only what is kept of it is bounded.
     """
 
-    def __init__(self, marker: str) -> None:
+    def __init__(self, marker: str, *, lasts: bool = False) -> None:
         self._marker = marker.encode()
+        self._lasts = lasts
         self._buffer = b""
         self._at = 0
         self._raw = 0
@@ -172,8 +174,9 @@ class Reply:
         if end < 0:
             return False
         line, self._at = self._buffer[self._at : end], end + 1
-        # Empty lines count, too: no host may keep this busy for ever.
-        self._text += len(line) + 32
+        # Empty lines count, too: no host may keep this busy for ever, unless that is what was asked for.
+        if not (self._lasts and line.startswith((b"data ", self._marker))):
+            self._text += len(line) + 32
         if self._text > _TEXT_LIMIT:
             raise ProtocolError("the reply does not end", hint="ask for fewer jobs at a time, as --newest does")
         self._take_line(os.fsdecode(line), events)

@@ -273,3 +273,20 @@ def test_the_commands_survive_a_login_shell(login: str, tmp_path: Path) -> None:
     told = ask(RUNNER.words(), facts, marker)
     assert Line("total 0") in told
     assert told[-1] == End()
+
+
+def test_a_reply_that_lasts_may_bring_bytes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rjob.runner.protocol._TEXT_LIMIT", 100_000)
+    frame = b"data job/out 0 1\nx" + MARK + b" beat\n"
+    lasting = Reply(MARKER, lasts=True)
+    lasting.feed("out", MARK + b" begin\n")
+    # The same frames are too much for a reply that has to end.
+    ending = Reply(MARKER)
+    ending.feed("out", MARK + b" begin\n")
+    assert sum(len(lasting.feed("out", frame)) for _ in range(3000)) == 6000
+    with pytest.raises(ProtocolError, match="does not end"):
+        for _ in range(3000):
+            ending.feed("out", frame)
+    # What is kept of it stays bounded.
+    with pytest.raises(ProtocolError, match="does not end"):
+        lasting.feed("out", b"a fact\n" * 3000)
