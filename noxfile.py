@@ -84,7 +84,7 @@ def coverage(session: nox.Session) -> None:
     session.install("coverage>=7.10")
     folder = Path(session.create_tmp()).resolve()
     settings = folder / "coveragerc"
-    settings.write_text(f"[run]\nsource_pkgs = rjob\nparallel = true\npatch = subprocess\ndata_file = {folder}/data\n")
+    settings.write_text(f"[run]\nsource_pkgs = rjob\nparallel = true\npatch = subprocess, _exit\ndata_file = {folder}/data\n")
     env = {"COVERAGE_PROCESS_START": str(settings)}
     session.run("coverage", "run", f"--rcfile={settings}", "-m", "pytest", "-n", WORKERS, *session.posargs, env=env)
     session.run("coverage", "combine", "-q", f"--rcfile={settings}")
