@@ -84,7 +84,11 @@ def coverage(session: nox.Session) -> None:
     session.install("coverage>=7.10")
     folder = Path(session.create_tmp()).resolve()
     settings = folder / "coveragerc"
-    settings.write_text(f"[run]\nsource_pkgs = rjob\nparallel = true\npatch = subprocess, _exit\ndata_file = {folder}/data\n")
+    # The installed copy is the same code; programs leave with os._exit, and nothing may be lost then.
+    settings.write_text(
+        f"[run]\nsource_pkgs = rjob\nparallel = true\npatch = subprocess, _exit\ndata_file = {folder}/data\n"
+        "[paths]\nsource =\n    rjob\n    */site-packages/rjob\n"
+    )
     env = {"COVERAGE_PROCESS_START": str(settings)}
     session.run("coverage", "run", f"--rcfile={settings}", "-m", "pytest", "-n", WORKERS, *session.posargs, env=env)
     session.run("coverage", "combine", "-q", f"--rcfile={settings}")
