@@ -61,12 +61,21 @@ class Guard:
         Raises:
             KeyboardInterrupt: A signal has come already.
         """
-        self._started = {job.instance_id: viewing.address(job, hosts) for job in result.jobs}
+        self.confirmed(result, hosts)
         if self._stop:
             # A shell without job control starts background commands with Ctrl-C switched off.
             self._handle(signal.default_int_handler, self._while_watching)
             if self._signal:
                 raise KeyboardInterrupt
+
+    def confirmed(self, result: Result, hosts: Sequence[str]) -> None:
+        """Take note of what was started, and leave signals as they are.
+
+        Args:
+            result: Of the start.
+            hosts: What ``-H`` was given.
+        """
+        self._started = {job.instance_id: viewing.address(job, hosts) for job in result.jobs}
 
     def ended(self, result: Result) -> None:
         """Take note of jobs that have ended.
@@ -88,13 +97,14 @@ class Guard:
                     signal.signal(number, handler)
             if interrupted:
                 raise typer.Exit(128 + (self._signal or signal.SIGINT)) from None
-        elif interrupted and not self._started:
+        elif interrupted:
             self.interrupted()
 
     def interrupted(self) -> None:
         """Say what may have been started, where it is not known because of an interrupt."""
-        if self.launching.asked:
-            output.note(f"rjob: interrupted; look whether a job was started: rjob get {self._refs(self._left())}")
+        unknown = [ref for instance, ref in self._asked().items() if instance not in self._started]
+        if unknown:
+            output.note(f"rjob: interrupted; look whether a job was started: rjob get {self._refs(unknown)}")
 
     def _stop_all(self) -> None:
         left = self._left()
@@ -113,8 +123,11 @@ class Guard:
 
     def _left(self) -> list[str]:
         """References of the jobs that may not have ended."""
-        asked = {one: f"{one}@{owner}" for owner, instances in self.launching.asked.items() for one in instances}
-        return [ref for instance, ref in (asked | self._started).items() if instance not in self._ended]
+        return [ref for instance, ref in (self._asked() | self._started).items() if instance not in self._ended]
+
+    def _asked(self) -> dict[str, str]:
+        """References of the jobs that owners were asked to start, by instance id."""
+        return {one: f"{one}@{owner}" for owner, instances in self.launching.asked.items() for one in instances}
 
     @staticmethod
     def _refs(refs: Sequence[str]) -> str:

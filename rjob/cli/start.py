@@ -141,6 +141,7 @@ def _run(spec: JobSpec, hosts: list[str], *, follow: bool, quiet: bool, json: bo
     guard = Guard(stop=False)
 
     def begun(started: Result) -> None:
+        guard.confirmed(started, hosts)
         unprinted.extend(_announce(started, follow=follow, quiet=quiet, json=json))
         refs = [viewing.address(job, hosts) for job in started.jobs]
         back.extend(["rjob", *(("receive", "-f") if follow else ("wait",)), *refs] if refs else ())
@@ -153,8 +154,7 @@ def _run(spec: JobSpec, hosts: list[str], *, follow: bool, quiet: bool, json: bo
                 lambda manager: manager.run(spec, begun, hosts=hosts, launching=guard.launching, sink=sink), hosts=hosts
             )
         except KeyboardInterrupt:
-            if not back:
-                guard.interrupted()
+            guard.interrupted()
             raise
 
     return _Looked(viewing.view(look, back=back), tuple(unprinted))

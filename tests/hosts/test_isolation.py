@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hosts.host import script
+from world import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,3 +162,14 @@ def test_a_host_named_twice_counts_once(rjob: World, gpu: Host, hosts: Hosts, gi
     assert rjob("remove", *given, "1", "1@gpu").errors == "Job 1@gpu removed: echo hello\n"
     assert rjob("prune", "--dry-run", *given).errors == "Job 2@gpu would be removed: echo hello\n"
     assert len(rjob("prune", *given, "--json").json["jobs"]) == 1
+
+
+def test_an_interrupted_start_tells_of_hosts_that_have_not_confirmed(rjob: World, hosts: Hosts, gpu: Host) -> None:
+    hung = hosts.add("hung", shell=(silent_shell(rjob),))
+    child = rjob.popen("start", "-f", "-H", "gpu", "-H", "hung", "sleep", "600")
+    wait_until(lambda: list(gpu.owner.glob("jobs/*/main")) and hung.processes(), what="the job, and a silent host")
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert re.search(rb"look whether a job was started: rjob get [0-9a-f-]{36}@hung\b", err), err
+    rjob("stop", "1@gpu")
