@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _status(1, _parameters(words))
     finally:
         # Only what was imported can have opened something.
-        if call := sys.modules.get("rjob.cli.call"):
+        if call := sys.modules.get("rjob.cli.client"):
             call.hang_up()
 
 

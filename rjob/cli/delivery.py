@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from rjob.cli import output
-from rjob.cli.call import caller
+from rjob.cli.client import caller
 from rjob.cli.text import visible
 from rjob.core.sink import ReaderGone, WriteFailed
 from rjob.errors import RjobError

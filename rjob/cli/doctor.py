@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rjob.cli import complete, output
-from rjob.cli.call import call
+from rjob.cli.client import call
 from rjob.cli.options import Verb, verbs
 from rjob.cli.text import visible
 

@@ -6,7 +6,7 @@ import typer
 
 from rjob import times
 from rjob.cli import complete, output, table
-from rjob.cli.call import call, config
+from rjob.cli.client import call, config
 from rjob.cli.options import Hosts, Json, Quiet, Verb, examples, verbs
 from rjob.cli.text import visible
 from rjob.errors import JobNotFound, UsageError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rjob.cli import output, viewing
-from rjob.cli.call import call
+from rjob.cli.client import call
 from rjob.cli.text import visible
 from rjob.core.start import Launching
 from rjob.errors import JobNotFound

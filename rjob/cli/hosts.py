@@ -2,7 +2,7 @@
 
 from rjob import nodesets
 from rjob.cli import output
-from rjob.cli.call import config as settings
+from rjob.cli.client import config as settings
 from rjob.cli.options import Verb, verbs
 from rjob.cli.table import table
 from rjob.config import Config

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from rjob.cli import output, status, viewing
-from rjob.cli.call import call
+from rjob.cli.client import call
 from rjob.cli.options import Hosts, Jobs, Verb, examples, verbs
 from rjob.cli.text import visible
 from rjob.errors import UsageError

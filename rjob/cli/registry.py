@@ -1,7 +1,7 @@
 """The verb registry: look after the list of jobs."""
 
 from rjob.cli import output
-from rjob.cli.call import call
+from rjob.cli.client import call
 from rjob.cli.options import Hosts, Verb, verbs
 from rjob.models import Result
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rjob.cli import output
-from rjob.cli.call import call
+from rjob.cli.client import call
 from rjob.cli.options import Hosts, Jobs, Json, Quiet, Verb, verbs
 
 app = verbs()

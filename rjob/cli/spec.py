@@ -8,7 +8,7 @@ import select
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from rjob.cli.call import caller
+from rjob.cli.client import caller
 from rjob.errors import UsageError
 from rjob.models import JobSpec
 
@@ -20,7 +20,7 @@ _BLOCK = 1 << 20
 _ENV_LINE = rf"(?s)\s*(?:export\s+)?({_KEY})=(.*?)\s*"
 
 
-class Asked(NamedTuple):
+class StartOptions(NamedTuple):
     """The options of ``start`` that say what to run, as they were given."""
 
     words: Sequence[str] = ()
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
     merge: bool = False
 
 
-def spec_of(asked: Asked) -> JobSpec:
+def spec_of(asked: StartOptions) -> JobSpec:
     """Make sense of what was asked for.
 
     Args:
@@ -92,7 +92,7 @@ def env_file(path: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _check(asked: Asked) -> None:
+def _check(asked: StartOptions) -> None:
     ways = (asked.line is not None, asked.script is not None, bool(asked.words) and asked.script is None)
     if sum(ways) != 1:
         problem = "-c, --script and COMMAND exclude each other" if any(ways) else "nothing to run"

@@ -5,10 +5,10 @@ from typing import Annotated, NamedTuple
 import typer
 
 from rjob.cli import output, status, viewing
-from rjob.cli.call import call
+from rjob.cli.client import call
 from rjob.cli.guard import Guard
 from rjob.cli.options import Hosts, Json, Quiet, StopOnExit, Verb, examples, verbs
-from rjob.cli.spec import Asked, spec_of
+from rjob.cli.spec import StartOptions, spec_of
 from rjob.errors import RjobError, UsageError
 from rjob.models import JobSpec, Result
 
@@ -90,7 +90,7 @@ def start(
     if stop_on_exit and not (wait or follow):
         raise UsageError("--stop-on-exit goes with -f or --wait")
     hosts = host or []
-    asked = Asked(
+    asked = StartOptions(
         words=words or (),
         line=line,
         script=script,

@@ -6,7 +6,7 @@ import typer
 
 from rjob import times
 from rjob.cli import output, status, viewing
-from rjob.cli.call import call
+from rjob.cli.client import call
 from rjob.cli.options import Hosts, Jobs, Json, Verb, examples, verbs
 
 app = verbs()

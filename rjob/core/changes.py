@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from rjob.core.find import named, removed, settle, without_parents
-from rjob.core.owner import Found
+from rjob.core.find import jobs_from_facts, named, removed, without_parents
+from rjob.core.owner import OwnerResult
 from rjob.errors import OwnerError, RjobError
 from rjob.runner.facts import Facts
 
@@ -65,7 +65,7 @@ async def change(
         if ready and chosen:
             await exchange.say(*(job.instance_id for job in chosen), "end")
             await exchange.tell(after)
-        jobs, errors = await settle(owner, after)
+        jobs, errors = await jobs_from_facts(owner, after)
         return Changed(owner, chosen, after, jobs, errors)
 
     return await owner.channel.converse(talk, operation, *words)
@@ -86,7 +86,7 @@ class Choice:
     def __init__(
         self, owner: Owner, references: Sequence[Reference], admits: Callable[[Job], bool] = lambda _: True
     ) -> None:
-        self.found = Found(owner)
+        self.found = OwnerResult(owner)
         self._references = references
         self._admits = admits
 
@@ -99,7 +99,7 @@ class Choice:
         self.found = without_parents(await named(self.found.owner, self._references, facts))
         return [job for job in self.found.jobs if self._admits(job)]
 
-    def after(self, changed: Changed, errors: Sequence[RjobError]) -> Found:
+    def after(self, changed: Changed, errors: Sequence[RjobError]) -> OwnerResult:
         """The jobs as they are after a change, with what went wrong."""
         chosen = {job.instance_id for job in changed.chosen}
         jobs = {job.instance_id: job for job in self.found.jobs if job.instance_id not in chosen} | changed.jobs

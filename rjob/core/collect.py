@@ -6,9 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from rjob.core.find import named, removed, selectors, settle
+from rjob.core.find import jobs_from_facts, named, removed, selectors
 from rjob.core.options import Options
-from rjob.core.owner import Found
+from rjob.core.owner import OwnerResult
 from rjob.core.pace import Pace
 from rjob.errors import ConnectionLost, RjobError
 from rjob.runner.facts import Facts
@@ -31,7 +31,7 @@ T = TypeVar("T")
 _STREAMS: tuple[Stream, Stream] = ("out", "err")
 
 
-Begun = Callable[[Found], Awaitable[None]]
+Begun = Callable[[OwnerResult], Awaitable[None]]
 
 
 class Source(Protocol):
@@ -40,7 +40,7 @@ class Source(Protocol):
     def request(self) -> tuple[Sequence[str | bytes], bytes]:
         """What the operation is given: its lines and its body."""
 
-    async def found(self, facts: Facts) -> Found:
+    async def found(self, facts: Facts) -> OwnerResult:
         """The jobs, made of what the owner first replies.
 
         Args:
@@ -64,7 +64,7 @@ class Named:
         """Selectors."""
         return selectors(self._references), b""
 
-    async def found(self, facts: Facts) -> Found:
+    async def found(self, facts: Facts) -> OwnerResult:
         """Those that are what was meant."""
         return await named(self._owner, self._references, facts)
 
@@ -96,7 +96,7 @@ class Collector:
         begun: Begun | None = None,
     ) -> None:
         self.owner = owner
-        self.found = Found(owner)
+        self.found = OwnerResult(owner)
         self.jobs: dict[str, Job] = {}
         self.errors: dict[str, RjobError] = {}
         self.pending: dict[str, Job] = {}
@@ -112,7 +112,7 @@ class Collector:
         self._pace = Pace()
 
     @property
-    def result(self) -> Found:
+    def result(self) -> OwnerResult:
         """The jobs as they are now, in the order in which they were found; an error for each that is gone."""
         jobs = tuple(self.jobs[job.instance_id] for job in self.found.jobs if job.instance_id in self.jobs)
         return self.found._replace(jobs=jobs, errors=self.found.errors + tuple(self.errors.values()))
@@ -250,7 +250,7 @@ class Collector:
         if uuid not in self.pending:
             return None
         if self._settled is None:
-            self._settled = await settle(self.owner, self._facts)
+            self._settled = await jobs_from_facts(self.owner, self._facts)
         jobs, errors = self._settled
         job = None if gone else jobs.get(uuid)
         if job is not None and not job.state.finished:

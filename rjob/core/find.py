@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from rjob.core.jobs import view
-from rjob.core.owner import Found
+from rjob.core.owner import OwnerResult
 from rjob.errors import JobNotFound, OwnerError, RjobError, UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def selectors(references: Iterable[Reference]) -> list[str]:
     return [selector(reference) for reference in references]
 
 
-async def look_up(owner: Owner, references: Sequence[Reference]) -> Found:
+async def look_up(owner: Owner, references: Sequence[Reference]) -> OwnerResult:
     """Find the jobs that references name, in their order, each once.
 
     Args:
@@ -69,7 +69,7 @@ async def look_up(owner: Owner, references: Sequence[Reference]) -> Found:
     return await named(owner, references, await owner.channel.call("facts", *selectors(references)))
 
 
-async def named(owner: Owner, references: Sequence[Reference], facts: Facts) -> Found:
+async def named(owner: Owner, references: Sequence[Reference], facts: Facts) -> OwnerResult:
     """The jobs that references name, in their order, each once.
 
     Args:
@@ -77,7 +77,7 @@ async def named(owner: Owner, references: Sequence[Reference], facts: Facts) -> 
         references: What was asked for with their :func:`selectors`.
         facts: What came of that.
     """
-    jobs, errors = await settle(owner, facts)
+    jobs, errors = await jobs_from_facts(owner, facts)
     found: dict[str, Job] = {}
     failed: list[RjobError] = []
     nothing: list[list[str]] = [[]] * (len(references) - len(facts.selected))
@@ -92,7 +92,7 @@ async def named(owner: Owner, references: Sequence[Reference], facts: Facts) -> 
         elif not broken:
             failed.append(_missing(owner, reference))
         failed += broken
-    return Found(owner, tuple(found.values()), tuple(failed))
+    return OwnerResult(owner, tuple(found.values()), tuple(failed))
 
 
 def _missing(owner: Owner, reference: Reference) -> JobNotFound:
@@ -108,7 +108,7 @@ def _error(message: str, hint: str, owner: Owner, reference: Reference) -> JobNo
     return JobNotFound(message, hint=hint, host=owner.host, job=reference.text)
 
 
-def without_parents(found: Found) -> Found:
+def without_parents(found: OwnerResult) -> OwnerResult:
     """Take out what has children, with an error for each: no process of its own could be signalled or started again.
 
     Args:
@@ -148,7 +148,7 @@ def _children(job: Job, text: str) -> list[Job]:
     return numbered or [child for child in job.children if child.location.casefold() == text.casefold()]
 
 
-async def settle(owner: Owner, facts: Facts) -> tuple[dict[str, Job], dict[str, RjobError]]:
+async def jobs_from_facts(owner: Owner, facts: Facts) -> tuple[dict[str, Job], dict[str, RjobError]]:
     """Make jobs of facts; record the ends that nobody else will.
 
     Returns:
@@ -175,8 +175,8 @@ async def settle(owner: Owner, facts: Facts) -> tuple[dict[str, Job], dict[str, 
         jobs[uuid], verdicts[uuid] = view(facts, job, owner.host)
     endings: dict[str, list[str]] = {}
     for uuid, verdict in verdicts.items():
-        if verdict.conclude:
-            endings.setdefault(verdict.conclude, []).append(uuid)
+        if verdict.record:
+            endings.setdefault(verdict.record, []).append(uuid)
     for word, uuids in endings.items():
-        await owner.channel.call("conclude", word, " ".join(uuids))
+        await owner.channel.call("record-lost", word, " ".join(uuids))
     return jobs, errors

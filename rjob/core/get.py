@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rjob.core.find import settle
-from rjob.core.owner import Found
+from rjob.core.find import jobs_from_facts
+from rjob.core.owner import OwnerResult
 
 if TYPE_CHECKING:
     from rjob.core.options import Query
     from rjob.core.owner import Owner
 
 
-async def listing(owner: Owner, query: Query, newest: int) -> Found:
+async def listing(owner: Owner, query: Query, newest: int) -> OwnerResult:
     """Find the jobs that a listing shows.
 
     Args:
@@ -27,7 +27,7 @@ async def listing(owner: Owner, query: Query, newest: int) -> Found:
     else:
         asked = ["live", f"newest {newest}", "others live", f"others newest:{newest}"]
     facts = await owner.channel.call("facts", *asked)
-    jobs, errors = await settle(owner, facts)
+    jobs, errors = await jobs_from_facts(owner, facts)
     shown = [job for job in jobs.values() if query.admits(job)]
     shown.sort(key=lambda job: (job.foreign, job.id))
     if query.newest is not None:
@@ -35,4 +35,4 @@ async def listing(owner: Owner, query: Query, newest: int) -> Found:
     more = 0
     if not query.filtered and query.newest is None:
         more = facts.total - sum(not job.foreign for job in facts.jobs.values())
-    return Found(owner, tuple(shown), tuple(errors.values()), max(0, more))
+    return OwnerResult(owner, tuple(shown), tuple(errors.values()), max(0, more))

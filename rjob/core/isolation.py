@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rjob.core.loop import cancelled
-from rjob.core.owner import Found
+from rjob.core.owner import OwnerResult
 from rjob.errors import RjobError, UsageError
 from rjob.models import Result
 from rjob.plugins import reason
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rjob.models import Job
 
 
-async def guarded(owner: Owner, work: Awaitable[Found]) -> Found:
+async def guarded(owner: Owner, work: Awaitable[OwnerResult]) -> OwnerResult:
     """Wait for what is done at one owner; whatever goes wrong there is its error, and no other owner's.
 
     Args:
@@ -36,7 +36,7 @@ async def guarded(owner: Owner, work: Awaitable[Found]) -> Found:
         return failure(owner, fault)
 
 
-def failure(owner: Owner, error: RjobError) -> Found:
+def failure(owner: Owner, error: RjobError) -> OwnerResult:
     """What an owner has when an error came in place of it.
 
     Args:
@@ -44,10 +44,10 @@ def failure(owner: Owner, error: RjobError) -> Found:
         error: The error.
     """
     error.host = error.host or owner.host
-    return Found(owner, (), (error,))
+    return OwnerResult(owner, (), (error,))
 
 
-def merged(parts: Sequence[Found]) -> Result:
+def merged(parts: Sequence[OwnerResult]) -> Result:
     """Put together what owners have.
 
     Args:

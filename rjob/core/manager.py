@@ -9,7 +9,7 @@ from rjob.caller import Caller
 from rjob.config import Config
 from rjob.core.isolation import merged, result_of
 from rjob.core.options import Options, Position, Query, Streams
-from rjob.core.owner import Found
+from rjob.core.owner import OwnerResult
 from rjob.core.owners import Owners
 from rjob.core.usage import check_spec, secret_values
 from rjob.errors import UsageError
@@ -97,7 +97,7 @@ class JobManager:
         launching = launching or Launching()
         asks, specs = self._specs(spec, hosts)
 
-        async def one(owner: Owner, _: list[Reference]) -> Found:
+        async def one(owner: Owner, _: list[Reference]) -> OwnerResult:
             return await start_at(owner, specs[owner.name], launching)
 
         return merged(await self._owners.each(asks, one))
@@ -133,11 +133,11 @@ class JobManager:
         if ledger and len(asks) > 1:
             ledger.share()
 
-        async def one(owner: Owner, _: list[Reference]) -> Found:
+        async def one(owner: Owner, _: list[Reference]) -> OwnerResult:
             try:
                 return await run_at(owner, specs[owner.name], launching, confirmations.wait, ledger)
             finally:
-                confirmations.fail(Found(owner))
+                confirmations.fail(OwnerResult(owner))
 
         return merged(await self._owners.each(asks, one, at_once=True))
 
@@ -168,7 +168,7 @@ class JobManager:
             return found._replace(jobs=tuple(job for job in found.jobs if query.admits(job)))
         newest = int(self._config.get("newest"))
 
-        async def one(owner: Owner, _: list[Reference]) -> Found:
+        async def one(owner: Owner, _: list[Reference]) -> OwnerResult:
             return await listing(owner, query, newest)
 
         return merged(await self._owners.each(self._owners.asks_of_hosts(hosts), one))
@@ -236,7 +236,7 @@ class JobManager:
         ledger = Ledger(sink)
         asks = self._owners.asks(jobs, hosts)
 
-        async def one(owner: Owner, references: list[Reference]) -> Found:
+        async def one(owner: Owner, references: list[Reference]) -> OwnerResult:
             return await (receiving.follow if follow else receiving.receive)(owner, references, ledger, options)
 
         if not follow:
@@ -272,7 +272,7 @@ class JobManager:
         if not path or "\n" in path or "\0" in path:
             raise UsageError(f"not a file's name: {path!r}")
 
-        async def one(owner: Owner, references: list[Reference]) -> Found:
+        async def one(owner: Owner, references: list[Reference]) -> OwnerResult:
             return await save(owner, references, path, streams, told)
 
         return merged(await self._owners.each(self._owners.asks(jobs, hosts), one))
@@ -357,7 +357,7 @@ class JobManager:
         """
         from rjob.core.remove import prune_at
 
-        async def one(owner: Owner, _: list[Reference]) -> Found:
+        async def one(owner: Owner, _: list[Reference]) -> OwnerResult:
             return await prune_at(owner, older_than=older_than, keep=keep, dry_run=dry_run)
 
         return merged(await self._owners.each(self._owners.asks_of_hosts(hosts), one))
@@ -419,9 +419,9 @@ class JobManager:
         return await self._change(jobs, hosts, lambda owner, named: signal_at(owner, named, "tree", word))
 
     async def _maintain(self, operation: str, hosts: Sequence[str]) -> Result:
-        async def one(owner: Owner, _: list[Reference]) -> Found:
+        async def one(owner: Owner, _: list[Reference]) -> OwnerResult:
             await owner.channel.call(operation)
-            return Found(owner)
+            return OwnerResult(owner)
 
         return merged(await self._owners.each(self._owners.asks_of_hosts(hosts), one))
 

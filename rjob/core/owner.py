@@ -90,7 +90,7 @@ class Owner:
         await self.channel.close()
 
 
-class Found(NamedTuple):
+class OwnerResult(NamedTuple):
     """What one owner has of what was asked for."""
 
     owner: Owner

@@ -8,7 +8,7 @@ from rjob.config import home
 from rjob.core.isolation import guarded
 from rjob.core.link import Guard, Unusable
 from rjob.core.loop import Gate, each
-from rjob.core.owner import Found, Owner
+from rjob.core.owner import Owner, OwnerResult
 from rjob.core.usage import check_words
 from rjob.errors import PluginError, RjobError, UsageError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rjob.plugins import Plugins
     from rjob.references import Reference
 
-    Work = Callable[[Owner, list[Reference]], Coroutine[Any, Any, Found]]
+    Work = Callable[[Owner, list[Reference]], Coroutine[Any, Any, OwnerResult]]
 
 
 class Ask(NamedTuple):
@@ -134,7 +134,7 @@ class Owners:
 
     async def each(
         self, asks: Sequence[Ask], work: Work, *, at_once: bool = False, children: bool = False
-    ) -> list[Found]:
+    ) -> list[OwnerResult]:
         """Do something at every owner; one that fails is an error, the others go on.
 
         Args:
@@ -149,7 +149,7 @@ class Owners:
         limit = max(self.throttle, len(asks)) if at_once else self.throttle
         return await each(asks, lambda ask: self.at(ask, work, children=children), limit)
 
-    async def at(self, ask: Ask, work: Work, *, children: bool = False) -> Found:
+    async def at(self, ask: Ask, work: Work, *, children: bool = False) -> OwnerResult:
         """Do something at one owner; whatever goes wrong is an error of its.
 
         Args:
@@ -162,7 +162,7 @@ class Owners:
         left = [reference for reference in ask.references if reference not in refused]
         errors = tuple(_unserved(owner, reference) for reference in refused)
         if errors and not left:
-            return Found(owner, (), errors)
+            return OwnerResult(owner, (), errors)
         found = await guarded(owner, work(owner, left))
         return found._replace(errors=found.errors + errors)
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from rjob.core.collect import Collector, Named, shrank
-from rjob.core.find import named, removed, selectors, settle
+from rjob.core.find import jobs_from_facts, named, removed, selectors
 from rjob.errors import RjobError
 from rjob.runner.facts import Facts
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rjob.core.channel import Exchange
     from rjob.core.ledger import Ledger
     from rjob.core.options import Options, Streams
-    from rjob.core.owner import Found, Owner
+    from rjob.core.owner import Owner, OwnerResult
     from rjob.models import Job
     from rjob.references import Reference
     from rjob.transports.base import Stream
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Told = Callable[[Job, Stream, int, int], None]
 
 
-async def receive(owner: Owner, references: Sequence[Reference], ledger: Ledger, options: Options) -> Found:
+async def receive(owner: Owner, references: Sequence[Reference], ledger: Ledger, options: Options) -> OwnerResult:
     """Deliver what is there of the jobs that references name.
 
     Args:
@@ -45,7 +45,7 @@ async def receive(owner: Owner, references: Sequence[Reference], ledger: Ledger,
     return _after(collector.result, ledger, options)
 
 
-async def follow(owner: Owner, references: Sequence[Reference], ledger: Ledger, options: Options) -> Found:
+async def follow(owner: Owner, references: Sequence[Reference], ledger: Ledger, options: Options) -> OwnerResult:
     """Deliver the output of the jobs that references name as it is written, until they end.
 
     Args:
@@ -60,7 +60,7 @@ async def follow(owner: Owner, references: Sequence[Reference], ledger: Ledger, 
     return await follow_all(Collector(owner, Named(owner, references), ledger, options), ledger, options)
 
 
-async def follow_all(collector: Collector, ledger: Ledger, options: Options) -> Found:
+async def follow_all(collector: Collector, ledger: Ledger, options: Options) -> OwnerResult:
     """Deliver what a collector's jobs write, until they end.
 
     Args:
@@ -124,7 +124,7 @@ async def _move(collector: Collector) -> None:
         await collector.owner.channel.call("received", moves)
 
 
-def _after(found: Found, ledger: Ledger, options: Options) -> Found:
+def _after(found: OwnerResult, ledger: Ledger, options: Options) -> OwnerResult:
     """The jobs, with their cursors where the delivery has put them."""
     if not options.moves:
         return found
@@ -141,7 +141,7 @@ def _after(found: Found, ledger: Ledger, options: Options) -> Found:
 
 async def save(
     owner: Owner, references: Sequence[Reference], path: str, streams: Streams, told: Told | None = None
-) -> Found:
+) -> OwnerResult:
     """Append what is new to a file on the owner; what stands there was received.
 
     Args:
@@ -155,7 +155,7 @@ async def save(
         The jobs, as they are after that.
     """
 
-    async def talk(exchange: Exchange) -> Found:
+    async def talk(exchange: Exchange) -> OwnerResult:
         facts = Facts()
         ready = await exchange.tell(facts)
         found = await named(owner, references, facts)
@@ -168,13 +168,13 @@ async def save(
         for words in after.other:
             if told and (shrunk := shrank(words)) and shrunk[0] in by_id:
                 told(by_id[shrunk[0]], *shrunk[1:])
-        jobs, errors = await settle(owner, after)
+        jobs, errors = await jobs_from_facts(owner, after)
         return _replaced(owner, found, jobs, errors)
 
     return await owner.channel.converse(talk, "save", streams, path, *selectors(references))
 
 
-def _replaced(owner: Owner, found: Found, jobs: dict[str, Job], errors: dict[str, RjobError]) -> Found:
+def _replaced(owner: Owner, found: OwnerResult, jobs: dict[str, Job], errors: dict[str, RjobError]) -> OwnerResult:
     """The jobs that were found as they are now; an error for each that is no longer there."""
     missing = [job for job in found.jobs if job.instance_id not in jobs]
     wrong = tuple(errors.get(job.instance_id) or removed(owner, job) for job in missing)

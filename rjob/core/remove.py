@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rjob.core.changes import Changed, Choice, apart, change, unstopped
-from rjob.core.find import selectors, settle
-from rjob.core.owner import Found
+from rjob.core.find import jobs_from_facts, selectors
+from rjob.core.owner import OwnerResult
 from rjob.errors import JobConflict
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rjob.runner.facts import Facts
 
 
-async def remove_at(owner: Owner, references: Sequence[Reference], *, force: bool, grace: float) -> Found:
+async def remove_at(owner: Owner, references: Sequence[Reference], *, force: bool, grace: float) -> OwnerResult:
     """Remove jobs and everything of theirs.
 
     Args:
@@ -39,10 +39,10 @@ async def remove_at(owner: Owner, references: Sequence[Reference], *, force: boo
     errors = unstopped(changed) + apart(changed)
     left = [job for job in choice.found.jobs if job not in gone]
     kept = [_kept(owner, changed.jobs.get(job.instance_id, job)) for job in left]
-    return Found(owner, tuple(gone), (*choice.found.errors, *errors, *kept))
+    return OwnerResult(owner, tuple(gone), (*choice.found.errors, *errors, *kept))
 
 
-async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, dry_run: bool) -> Found:
+async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, dry_run: bool) -> OwnerResult:
     """Remove finished jobs.
 
     Args:
@@ -59,7 +59,7 @@ async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, 
 
     async def choose(facts: Facts) -> list[Job]:
         nonlocal wrong
-        jobs, errors = await settle(owner, facts)
+        jobs, errors = await jobs_from_facts(owner, facts)
         wrong = tuple(errors.values())
         finished = sorted((job for job in jobs.values() if job.state.finished), key=lambda job: job.id)
         settled = [job for job in finished if not job.survivors and not job.foreign]
@@ -68,9 +68,9 @@ async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, 
 
     if dry_run:
         chosen = await choose(await owner.channel.call("facts", "all"))
-        return Found(owner, tuple(chosen), wrong)
+        return OwnerResult(owner, tuple(chosen), wrong)
     changed = await change(owner, choose, "remove", "-", "all")
-    return Found(owner, tuple(_gone(changed)), wrong)
+    return OwnerResult(owner, tuple(_gone(changed)), wrong)
 
 
 def _gone(changed: Changed) -> list[Job]:

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from rjob.core.find import look_up, without_parents
-from rjob.core.owner import Found
+from rjob.core.owner import OwnerResult
 from rjob.core.start import launch
 from rjob.errors import JobConflict, RjobError, UsageError
 from rjob.models import State
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from rjob.references import Reference
 
 
-async def retry_at(owner: Owner, references: Sequence[Reference], *, failed: bool, secrets: Mapping[str, str]) -> Found:
+async def retry_at(
+    owner: Owner, references: Sequence[Reference], *, failed: bool, secrets: Mapping[str, str]
+) -> OwnerResult:
     """Start finished jobs again.
 
     Args:
@@ -47,6 +49,6 @@ async def retry_at(owner: Owner, references: Sequence[Reference], *, failed: boo
             error.host, error.job = owner.host, job.ref
             errors.append(error)
     if not launches:
-        return Found(owner, (), (*found.errors, *errors))
+        return OwnerResult(owner, (), (*found.errors, *errors))
     fresh = await launch(owner, launches)
-    return Found(owner, fresh.jobs, (*found.errors, *errors, *fresh.errors))
+    return OwnerResult(owner, fresh.jobs, (*found.errors, *errors, *fresh.errors))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rjob.core.isolation import merged
-from rjob.core.owner import Found
+from rjob.core.owner import OwnerResult
 from rjob.errors import OwnerError, RjobError
 from rjob.loopless import running
 from rjob.models import JobSpec
@@ -73,7 +73,7 @@ class Launching:
         return not self.given_up
 
 
-async def start_at(owner: Owner, specs: Sequence[JobSpec], launching: Launching) -> Found:
+async def start_at(owner: Owner, specs: Sequence[JobSpec], launching: Launching) -> OwnerResult:
     """Start jobs, with one request.
 
     Args:
@@ -85,7 +85,7 @@ async def start_at(owner: Owner, specs: Sequence[JobSpec], launching: Launching)
         The jobs, or why they did not begin; nothing if the start was given up before the owner was asked.
     """
 
-    async def work(launches: Sequence[Launch]) -> Found:
+    async def work(launches: Sequence[Launch]) -> OwnerResult:
         return await launch(owner, launches)
 
     return await _launching(owner, specs, launching, work)
@@ -93,7 +93,7 @@ async def start_at(owner: Owner, specs: Sequence[JobSpec], launching: Launching)
 
 async def run_at(
     owner: Owner, specs: Sequence[JobSpec], launching: Launching, begun: Begun, ledger: Ledger | None
-) -> Found:
+) -> OwnerResult:
     """Start jobs and look at them until they end: one command on the host.
 
     Args:
@@ -111,7 +111,7 @@ async def run_at(
     from rjob.core.receive import follow_all
     from rjob.core.wait import NO_BYTES
 
-    async def work(launches: Sequence[Launch]) -> Found:
+    async def work(launches: Sequence[Launch]) -> OwnerResult:
         options = Options() if ledger else NO_BYTES
         collector = Collector(owner, Starting(owner, launches), ledger, options, begun)
         if ledger:
@@ -126,12 +126,12 @@ async def _launching(
     owner: Owner,
     specs: Sequence[JobSpec],
     launching: Launching,
-    work: Callable[[Sequence[Launch]], Awaitable[Found]],
-) -> Found:
+    work: Callable[[Sequence[Launch]], Awaitable[OwnerResult]],
+) -> OwnerResult:
     """Have an owner start jobs, unless the start has been given up by then."""
     launches = [launch_of(owner.runner, spec, str(uuid.uuid4())) for spec in specs]
     if not launches or not await launching.connect(owner):
-        return Found(owner)
+        return OwnerResult(owner)
     launching.asked[owner.name] = tuple(launch.uuid for launch in launches)
     try:
         return await work(launches)
@@ -152,10 +152,10 @@ class Confirmations:
     def __init__(self, count: int, told: Callable[[Result], None]) -> None:
         self._left = count
         self._told = told
-        self._parts: dict[str, Found] = {}
+        self._parts: dict[str, OwnerResult] = {}
         self._waiting: list[asyncio.Future[None]] = []
 
-    async def wait(self, found: Found) -> None:
+    async def wait(self, found: OwnerResult) -> None:
         """Note what one owner has confirmed, and wait for the others.
 
         Args:
@@ -168,7 +168,7 @@ class Confirmations:
             self._waiting.append(asyncio.get_running_loop().create_future())
             await self._waiting[-1]
 
-    def fail(self, found: Found) -> None:
+    def fail(self, found: OwnerResult) -> None:
         """Note that one owner will confirm nothing; what went wrong there is told at the end.
 
         Args:
@@ -177,7 +177,7 @@ class Confirmations:
         if found.owner.name not in self._parts:
             self._note(found._replace(jobs=(), errors=()))
 
-    def _note(self, found: Found) -> None:
+    def _note(self, found: OwnerResult) -> None:
         self._parts[found.owner.name] = found
         self._left -= 1
         if not self._left:
@@ -236,7 +236,7 @@ class Starting:
         lines, body = self.lines()
         return ["start", *lines], body
 
-    async def found(self, facts: Facts) -> Found:
+    async def found(self, facts: Facts) -> OwnerResult:
         """The jobs as they are when they have begun, without asking again; an error for each that did not begin.
 
         Args:
@@ -257,10 +257,10 @@ class Starting:
                 errors.append(OwnerError(message, reason="not-started", hint="see `rjob doctor`", host=owner.host))
             else:
                 jobs.append(begun(facts, launch.record, id_, launch.uuid, owner.host))
-        return Found(owner, tuple(jobs), tuple(errors))
+        return OwnerResult(owner, tuple(jobs), tuple(errors))
 
 
-async def launch(owner: Owner, launches: Sequence[Launch]) -> Found:
+async def launch(owner: Owner, launches: Sequence[Launch]) -> OwnerResult:
     """Have the runner commit and launch jobs.
 
     Args:

@@ -11,11 +11,11 @@ from rjob.errors import JobConflict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rjob.core.owner import Found, Owner
+    from rjob.core.owner import Owner, OwnerResult
     from rjob.references import Reference
 
 
-async def stop_at(owner: Owner, references: Sequence[Reference], signal: str, grace: float) -> Found:
+async def stop_at(owner: Owner, references: Sequence[Reference], signal: str, grace: float) -> OwnerResult:
     """Stop jobs: signal, grace, kill, proof.
 
     Args:
@@ -33,7 +33,7 @@ async def stop_at(owner: Owner, references: Sequence[Reference], signal: str, gr
     return choice.after(changed, unstopped(changed) + apart(changed))
 
 
-async def signal_at(owner: Owner, references: Sequence[Reference], operation: str, signal: str) -> Found:
+async def signal_at(owner: Owner, references: Sequence[Reference], operation: str, signal: str) -> OwnerResult:
     """Send a signal.
 
     Args:

@@ -16,7 +16,7 @@ from rjob.references import parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rjob.core.owner import Found, Owner
+    from rjob.core.owner import Owner, OwnerResult
     from rjob.references import Reference
 
 NO_BYTES = Options(Position("none"))
@@ -35,7 +35,7 @@ class Until(NamedTuple):
     deadline: float | None = None
 
 
-async def wait_at(owner: Owner, references: Sequence[Reference], until: Until) -> Found:
+async def wait_at(owner: Owner, references: Sequence[Reference], until: Until) -> OwnerResult:
     """Wait at one owner.
 
     Args:
@@ -59,7 +59,7 @@ async def wait_at(owner: Owner, references: Sequence[Reference], until: Until) -
     return collector.result
 
 
-async def wait_for_first(found: Sequence[Found], until: Until) -> list[Found]:
+async def wait_for_first(found: Sequence[OwnerResult], until: Until) -> list[OwnerResult]:
     """Wait at several owners until one of them has an ended job.
 
     Args:
@@ -71,7 +71,7 @@ async def wait_for_first(found: Sequence[Found], until: Until) -> list[Found]:
     """
     import asyncio
 
-    async def one(part: Found) -> Found:
+    async def one(part: OwnerResult) -> OwnerResult:
         references = [parse(job.instance_id) for job in part.jobs]
         told = await guarded(part.owner, wait_at(part.owner, references, until))
         return told._replace(errors=part.errors + told.errors)
@@ -91,7 +91,7 @@ async def wait_for_first(found: Sequence[Found], until: Until) -> list[Found]:
     return parts
 
 
-def has_ended(found: Found) -> bool:
+def has_ended(found: OwnerResult) -> bool:
     """Whether one of an owner's jobs has ended.
 
     One that is gone has, too; a host that cannot be reached says nothing about its jobs.

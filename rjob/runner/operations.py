@@ -42,7 +42,7 @@ OPERATIONS = {
     "signal": Operation(talks=True),
     "tree": Operation(repeatable=True, talks=True),
     "stop": Operation(locks=True, repeatable=True, talks=True),
-    "conclude": Operation(locks=True, repeatable=True),
+    "record-lost": Operation(locks=True, repeatable=True),
     "info": Operation(repeatable=True),
 }
 """By name.  Runners, the reference and the tests are checked against it."""

@@ -25,7 +25,7 @@ class Verdict(NamedTuple):
     reason: str | None = None
     exit_code: int | None = None
     signal: int | None = None
-    conclude: str | None = None
+    record: str | None = None
     """Set for an end that nobody recorded: the word to record it with, so that it stays what it is."""
 
 
@@ -34,7 +34,7 @@ LOST = {
     "lost-reboot": "the host was rebooted while it ran",
     "lost-unclaimed": "its supervisor died before the command began",
 }
-"""What the words that conclude a lost job mean."""
+"""What the words that record the end of a lost job mean."""
 
 
 def derive(facts: JobFacts) -> Verdict:
@@ -60,11 +60,11 @@ def derive(facts: JobFacts) -> Verdict:
     if supervisor != "-":
         return _supervised(facts, leader)
     if boot == "other":
-        return Verdict(State.LOST, LOST["lost-reboot"], conclude="lost-reboot")
+        return Verdict(State.LOST, LOST["lost-reboot"], record="lost-reboot")
     if count not in ("-", "0"):
         return Verdict(State.RUNNING, f"its supervisor is gone; {count} of its processes live on")
     word = "lost-killed" if facts.words("main") else "lost-unclaimed"
-    return Verdict(State.LOST, LOST[word], conclude=word)
+    return Verdict(State.LOST, LOST[word], record=word)
 
 
 def derive_child(facts: ChildFacts, link: HostLink | None) -> Verdict:
@@ -90,7 +90,7 @@ def derive_child(facts: ChildFacts, link: HostLink | None) -> Verdict:
     if facts.alive is None:
         return Verdict(State.RUNNING)
     # Its end is recorded on its own host, never here.
-    return derive(facts)._replace(conclude=None)
+    return derive(facts)._replace(record=None)
 
 
 def _unreachable(link: HostLink) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cli.standin import Ran, StandIn
 
-from rjob.cli import call
+from rjob.cli import client
 from rjob.cli.app import main
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         "TZ": "UTC",
     }.items():
         monkeypatch.setenv(name, str(value))
-    call.config.cache_clear()
+    client.config.cache_clear()
     time.tzset()
     yield
     monkeypatch.undo()
@@ -41,7 +41,7 @@ def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def manager(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """The stand-in that the verbs will talk to."""
     stand_in = StandIn()
-    monkeypatch.setattr(call, "open_manager", lambda: stand_in)
+    monkeypatch.setattr(client, "open_manager", lambda: stand_in)
     return stand_in
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cli.standin import StandIn
 
-from rjob.cli.spec import Asked, env_file, spec_of
+from rjob.cli.spec import StartOptions, env_file, spec_of
 from rjob.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,12 +108,12 @@ def test_a_directory_is_passed_on_as_it_is(
 )
 def test_what_makes_no_sense(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        spec_of(Asked(**asked))
+        spec_of(StartOptions(**asked))
 
 
 def test_a_secret_given_as_a_value_is_not_repeated() -> None:
     with pytest.raises(UsageError) as error:
-        spec_of(Asked(words=("x",), secrets=("TOKEN=hush",)))
+        spec_of(StartOptions(words=("x",), secrets=("TOKEN=hush",)))
     assert "hush" not in str(error.value)
 
 

@@ -128,7 +128,7 @@ class MemoryRunner:
             raise Refused("cut the request is broken")
         body = await talk.reader.bytes(int(size))
         owner = self.spaces.setdefault(space[0], MemoryRunner(self.command)) if space[0] else self
-        perform = getattr(owner, f"do_{operation}", None)
+        perform = getattr(owner, f"do_{operation.replace('-', '_')}", None)
         if perform is None:
             raise Refused(f"unknown-operation {operation}")
         await perform(talk, *([lines, body] if operation in ("start", "collect") else lines))
@@ -311,7 +311,7 @@ class MemoryRunner:
         job.end("killed")
         await talk.say(f"stopped {job.uuid}")
 
-    async def do_conclude(self, talk: Talk, word: str, uuids: str) -> None:
+    async def do_record_lost(self, talk: Talk, word: str, uuids: str) -> None:
         for uuid in uuids.split():
             # The record is irreversible: it is made of what is dead only.
             if (job := self.jobs.get(uuid)) and job.killed:

@@ -70,7 +70,7 @@ def test_the_runner_tells_children_of_other_machines(any_host: Host) -> None:
     # The same instance id under two machines: this one's counts, with its children.
     assert not facts.jobs[FAILED].foreign
     job, verdict = view(facts, parent, None)
-    assert (job.foreign, verdict.state, verdict.conclude) == (True, State.DISCONNECTED, None)
+    assert (job.foreign, verdict.state, verdict.record) == (True, State.DISCONNECTED, None)
     assert [(child.ref, child.state, child.foreign) for child in job.children] == [
         ("17.1@old-host", State.COMPLETED, True),
         ("17.2@old-host", State.DISCONNECTED, True),

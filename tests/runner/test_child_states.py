@@ -162,7 +162,7 @@ def test_a_parent_is_finished_when_all_its_children_are(children: list[tuple[str
     verdict = derive_parent(children, stop_asked=stop_asked)
     assert verdict.state.finished == (bool(children) and all(one.state.finished for _, one in children))
     assert verdict.state is not State.LOST
-    assert verdict.conclude is None
+    assert verdict.record is None
     if not verdict.state.finished:
         assert (verdict.exit_code, verdict.signal) == (None, None)
 

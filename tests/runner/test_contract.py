@@ -268,21 +268,21 @@ def test_stopping_several_and_what_has_ended(machine: Machine) -> None:
     assert [machine.verdict(job).state for job in jobs] == [State.STOPPED] * 3
 
 
-# ------------------------------------------------------------------------------------------------ conclude
+# ------------------------------------------------------------------------------------------------ record-lost
 
 
 def test_a_lost_job_is_recorded_once_and_stays_lost(machine: Machine) -> None:
     job = machine.forever()
     machine.wait_for_output(job)
-    assert machine.ask("conclude", "lost-killed", job).lines == []
+    assert machine.ask("record-lost", "lost-killed", job).lines == []
     assert machine.verdict(job).state is State.RUNNING
     machine.kill(job)
-    wait_until(lambda: machine.verdict(job).conclude)
-    assert machine.verdict(job).conclude == "lost-killed"
-    machine.ask("conclude", "lost-killed", f"{job} {uuids.uuid4()}")
-    machine.ask("conclude", "lost-reboot", job)
+    wait_until(lambda: machine.verdict(job).record)
+    assert machine.verdict(job).record == "lost-killed"
+    machine.ask("record-lost", "lost-killed", f"{job} {uuids.uuid4()}")
+    machine.ask("record-lost", "lost-reboot", job)
     verdict = machine.verdict(job)
-    assert (verdict.state, verdict.conclude) == (State.LOST, None)
+    assert (verdict.state, verdict.record) == (State.LOST, None)
     assert "killed" in (verdict.reason or "")
     assert machine.change("remove", "-", jobs=[job]).done == [f"removed {job}"]
 
@@ -291,7 +291,7 @@ def test_a_lost_job_can_be_stopped(machine: Machine) -> None:
     job = machine.forever()
     machine.wait_for_output(job)
     machine.kill(job)
-    wait_until(lambda: machine.verdict(job).conclude)
+    wait_until(lambda: machine.verdict(job).record)
     assert machine.change("signal", "TERM", jobs=[job]).done == [f"ended {job}"]
     assert stop(machine, job) == [f"stopped {job}"]
     assert machine.verdict(job).state is State.STOPPED

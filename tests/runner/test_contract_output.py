@@ -172,4 +172,4 @@ def test_collecting_ends_when_everything_of_a_job_was_killed(machine: Machine) -
     exchange = machine.collect(f"add {job} - -", "look")
     machine.kill(job)
     assert told(exchange, "ended", job)
-    assert derive(exchange.answer.facts.jobs[job]).conclude == "lost-killed"
+    assert derive(exchange.answer.facts.jobs[job]).record == "lost-killed"

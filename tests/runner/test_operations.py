@@ -45,9 +45,9 @@ def test_a_cursor_is_journalled_when_it_moves(any_host: Host) -> None:
 def test_a_loss_is_journalled_once(any_host: Host) -> None:
     job = any_host.forever()
     any_host.kill(job)
-    wait_until(lambda: any_host.verdict(job).conclude)
-    any_host.ask("conclude", "lost-killed", job)
-    any_host.ask("conclude", "lost-reboot", job)
+    wait_until(lambda: any_host.verdict(job).record)
+    any_host.ask("record-lost", "lost-killed", job)
+    any_host.ask("record-lost", "lost-reboot", job)
     assert [event.get("status") for event in events(any_host) if event["event"] == "end"] == ["lost-killed"]
 
 
@@ -86,7 +86,7 @@ def test_a_job_of_another_boot_is_lost(any_host: Host) -> None:
     words[:3] = [str(os.getpid()), words[1], "11111111-1111-1111-1111-111111111111"]
     (folder / "identity").write_text(" ".join(words) + "\n")
     (folder / "main").write_text(f"{os.getpid()} 5\n")
-    assert any_host.verdict(job).conclude == "lost-reboot"
+    assert any_host.verdict(job).record == "lost-reboot"
     assert stop(any_host, job) == [["stopped", job]]
     assert any_host.verdict(job).state is State.STOPPED
 
@@ -103,9 +103,9 @@ def test_a_job_that_runs_on_another_machine_is_not_lost(any_host: Host) -> None:
     words[2], words[7] = "11111111-1111-1111-1111-111111111111", "node-7"
     (folder / "identity").write_text(" ".join(words) + "\n")
     verdict = any_host.verdict(job)
-    assert (verdict.state, verdict.conclude) == (State.DISCONNECTED, None)
+    assert (verdict.state, verdict.record) == (State.DISCONNECTED, None)
     assert "on another machine" in (verdict.reason or "")
-    any_host.ask("conclude", "lost-reboot", job)
+    any_host.ask("record-lost", "lost-reboot", job)
     assert stop(any_host, job) == [["apart", job]]
     assert any_host.verdict(job).state is State.DISCONNECTED
 

@@ -55,9 +55,9 @@ TABLE: list[tuple[str, JobFacts, Verdict]] = [
         facts("- - 3 same", main="5 6"),
         Verdict(State.RUNNING, "its supervisor is gone; 3 of its processes live on"),
     ),
-    ("killed", facts("- - 0 same", main="5 6"), Verdict(State.LOST, LOST["lost-killed"], conclude="lost-killed")),
-    ("killed early", facts("- - 0 same"), Verdict(State.LOST, LOST["lost-unclaimed"], conclude="lost-unclaimed")),
-    ("rebooted", facts("- - - other", main="5 6"), Verdict(State.LOST, LOST["lost-reboot"], conclude="lost-reboot")),
+    ("killed", facts("- - 0 same", main="5 6"), Verdict(State.LOST, LOST["lost-killed"], record="lost-killed")),
+    ("killed early", facts("- - 0 same"), Verdict(State.LOST, LOST["lost-unclaimed"], record="lost-unclaimed")),
+    ("rebooted", facts("- - - other", main="5 6"), Verdict(State.LOST, LOST["lost-reboot"], record="lost-reboot")),
     (
         "another machine's",
         facts(foreign=True),
@@ -154,7 +154,7 @@ def test_a_garbled_exit_record_is_never_a_success(record: str) -> None:
     verdict = derive(facts(exit=record))
     assert verdict.state is State.LOST
     assert verdict.reason == "its exit record cannot be read"
-    assert verdict.conclude is None
+    assert verdict.record is None
 
 
 @pytest.mark.parametrize(("status", "what"), [("127", "was not found"), ("126", "cannot be executed")])

@@ -37,7 +37,7 @@ rj_journal_waiting() {
 	set --
 	for rj_uuid in $rj_ending; do set -- "$@" "$rj_owner/ends/$rj_uuid"; done
 	# shellcheck disable=SC2086
-	rj_settle $rj_ending || set -- "$rj_owner/scribe"
+	rj_journal_ended $rj_ending || set -- "$rj_owner/scribe"
 	rj_unlock "$@"
 	#@ hints-gone
 	[ "$1" != "$rj_owner/scribe" ] && [ ! -e "$1" ]

@@ -3,7 +3,7 @@
 # not: on a full disk nothing is lost, and the lines are written when there is space again.
 
 # Note lines $1 in pending, before the first change that they tell of.  Fails on a full disk.
-rj_intend() {
+rj_write_ahead() {
 	# Behind a torn line, on a line of its own.
 	if { printf "${rj_backlog:+\n}%s\n" "$1" >>"$rj_owner/pending"; } 2>/dev/null; then
 		#@ pending-written
@@ -100,7 +100,7 @@ rj_end_line() {
 # With the lock: journal ends that their own runners did not come to, however many jobs run: those that wait in ends/, and
 # some of live/.  Where no hint could be written, or an older runner wrote none, that list has to be looked through: 16 numbers
 # at each call, so that many calls have seen all of it.  Reads rj_next.  The hints stay, for who does the rest of the end's work.
-rj_settle_left() {
+rj_journal_left() {
 	set --
 	# A power of two: the rest of a division by it comes round while the numbers grow.
 	rj_step=1
@@ -116,7 +116,7 @@ rj_settle_left() {
 	done
 	rj_list_waiting "$@"
 	# shellcheck disable=SC2086
-	[ -z "$rj_ending" ] || rj_settle $rj_ending
+	[ -z "$rj_ending" ] || rj_journal_ended $rj_ending
 }
 
 # List jobs $*, and those that wait in ends/, a hundred at most, for somebody waits for the lock: rj_ending.
@@ -132,7 +132,7 @@ rj_list_waiting() {
 }
 
 # With the lock: journal the ends of jobs $* that are still listed as unfinished.  On a full disk they stay listed, and it fails.
-rj_settle() {
+rj_journal_ended() {
 	rj_lines='' rj_done=''
 	for rj_uuid; do
 		rj_end_line "$rj_uuid" && [ -e "$rj_owner/live/$rj_id" ] || continue
@@ -140,7 +140,7 @@ rj_settle() {
 		rj_lines=$rj_lines$rj_line$rj_newline rj_done="$rj_done live/$rj_id"
 	done
 	[ "$rj_lines" ] || return 0
-	rj_intend "${rj_lines%?}" || return 1
+	rj_write_ahead "${rj_lines%?}" || return 1
 	# What stays listed is journalled by whoever takes the lock next, from pending: not twice.
 	# shellcheck disable=SC2086
 	(cd "$rj_owner" && rm -f $rj_done) || { rj_backlog=1; return 1; }

@@ -55,7 +55,7 @@ rj_remove() {
 # the journal: on a full disk its lines are written when the removed files have made room.
 rj_take_out() {
 	rj_noted=1
-	[ -z "$rj_lines" ] || rj_intend "${rj_lines%?}" || rj_noted=''
+	[ -z "$rj_lines" ] || rj_write_ahead "${rj_lines%?}" || rj_noted=''
 	[ -d "$rj_owner/new" ] || mkdir "$rj_owner/new" 2>/dev/null
 	# shellcheck disable=SC2086
 	if ! (cd "$rj_owner/jobs" && mv -f $rj_paths ../new/) 2>/dev/null; then
@@ -72,7 +72,7 @@ rj_take_out() {
 	printf 'removed %s\n' "${rj_paths# }"
 	if [ "$rj_lines" ] && { [ -z "$rj_noted" ] || ! rj_append "${rj_lines%?}"; }; then
 		rj_delete_removed
-		[ "$rj_noted" ] || rj_intend "${rj_lines%?}"
+		[ "$rj_noted" ] || rj_write_ahead "${rj_lines%?}"
 		rj_recover
 	fi
 	# From time to time, as what is told of removed jobs outgrows the rest.

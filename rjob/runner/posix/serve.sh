@@ -73,9 +73,10 @@ rj_serve() {
 	if [ "$rj_space" ]; then rj_enter_space; fi
 	if [ -h "$rj_owner" ] || { [ -e "$rj_owner" ] && [ ! -O "$rj_owner" ]; }; then rj_fail foreign "$rj_owner"; fi
 	case $rj_op in
-	start | facts | collect | received | save | remove | compact | rebuild | signal | tree | stop | conclude | info)
+	start | facts | collect | received | save | remove | compact | rebuild | signal | tree | stop | info)
 		"rj_op_$rj_op" "$@"
 		;;
+	record-lost) rj_op_record_lost "$@" ;;
 	*) rj_fail unknown-operation "$rj_op" ;;
 	esac
 	printf '%s end\n' "$rj_marker"

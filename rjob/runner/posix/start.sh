@@ -267,7 +267,7 @@ rj_number_job() {
 rj_move_in() {
 	#@ numbered
 	# The number is spent before anything bears it.
-	{ rj_write_next && rj_intend "${rj_lines%?}"; } 2>/dev/null || { rj_keep_moved; return 1; }
+	{ rj_write_next && rj_write_ahead "${rj_lines%?}"; } 2>/dev/null || { rj_keep_moved; return 1; }
 	set --
 	for rj_uuid in $rj_moves; do
 		{ printf '%s\n' "$rj_uuid" >"$rj_owner/ids/$rj_first" && printf '%s\n' "$rj_uuid" >"$rj_owner/live/$rj_first"; } 2>/dev/null ||
@@ -287,7 +287,7 @@ rj_keep_moved() {
 	for rj_uuid in $rj_jobs; do
 		[ ! -d "$rj_owner/jobs/$rj_uuid" ] || return 0
 	done
-	rj_full
+	rj_abort_no_space
 }
 
 # Journal what was committed and let go of the lock.  The jobs exist already; this happens while the first one starts.
@@ -297,7 +297,7 @@ rj_publish() {
 	# shellcheck disable=SC2086
 	rj_alive $rj_me || return 0
 	if [ "$rj_lines" ]; then rj_append "${rj_lines%?}"; elif [ "$rj_backlog" ]; then rj_recover; fi 2>/dev/null || :
-	rj_settle_left
+	rj_journal_left
 	rj_drop_scribe
 	#@ published
 	rj_unlock "$rj_new"
@@ -334,7 +334,7 @@ rj_read_tail() {
 }
 
 # Give up: nothing of what was staged stays.
-rj_full() {
+rj_abort_no_space() {
 	rm -rf "$rj_new"
 	rj_unlock
 	[ ! -d "$rj_owner/next" ] || rj_fail broken "$rj_owner/next"

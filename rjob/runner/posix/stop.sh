@@ -1,4 +1,4 @@
-# ops: signal, tree, stop, conclude.  Signals, and the end of jobs.
+# ops: signal, tree, stop, record-lost.  Signals, and the end of jobs.
 
 # List the processes of the unfinished job $1, proved to be its own: rj_pids, rj_seen, and what rj_read_identity sets.
 # Waits up to 2.5 s for a job that is just being started.
@@ -141,7 +141,7 @@ rj_take_or_scan() {
 	if { true >"$rj_owner/jobs/$1/identity"; } 2>/dev/null; then
 		set +C
 		{ printf '%s\n' "0 - never none $rj_now" >"$rj_owner/jobs/$1/identity"; } 2>/dev/null
-		rj_conclude "$1" never
+		rj_record_end "$1" never
 		printf 'stopped %s\n' "$1"
 		return 1
 	fi
@@ -174,7 +174,7 @@ rj_finish() {
 	rj_tries=0
 	while [ ! -e "$rj_owner/jobs/$1/exit" ] && [ "$rj_tries" -lt 200 ]; do
 		if ! rj_alive "${rj_pid:-0}" "${rj_begin:--}" "${rj_booted:--}"; then
-			[ -e "$rj_owner/jobs/$1/exit" ] || rj_conclude "$1" killed
+			[ -e "$rj_owner/jobs/$1/exit" ] || rj_record_end "$1" killed
 			break
 		fi
 		rj_nap 0.03
@@ -184,14 +184,14 @@ rj_finish() {
 }
 
 # Nobody else will ever record the end of job $1: record it, with the word $2 in place of a status.
-rj_conclude() {
+rj_record_end() {
 	rj_lock
 	if [ ! -e "$rj_owner/jobs/$1/exit" ]; then
 		rj_read_now
 		{ true >"$rj_owner/ends/$1"; } 2>/dev/null
 		{ printf '%-63s\n' "1 $2 - $rj_now" 1<>"$rj_owner/jobs/$1/exit.new" && mv -f "$rj_owner/jobs/$1/exit.new" "$rj_owner/jobs/$1/exit"; } 2>/dev/null
 	fi
-	rj_settle "$1"
+	rj_journal_ended "$1"
 	rj_unlock
 	rj_ring
 	rj_read_cgroup "$1"
@@ -199,11 +199,11 @@ rj_conclude() {
 }
 
 # WORD UUIDS: what was found out about jobs that ended without a record.
-rj_op_conclude() {
+rj_op_record_lost() {
 	for rj_one in $2; do
 		rj_read_identity "$rj_one"
 		rj_has_ended "$rj_one" || continue
-		rj_conclude "$rj_one" "$1"
+		rj_record_end "$rj_one" "$1"
 	done
 }
 
