@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fault_points import runner_with
 from runner.conftest import PYTHON, SYSTEM_PATH, Host, launch_of
 from runner.jobs import FOREVER, stop, wait_for_line
+from runner.sabotage import Sabotage, final
 from world import alive, processes_with, wait_until
 
 from rjob.models import JobSpec, State
@@ -93,6 +95,16 @@ def test_stop_ends_everything_of_a_job(any_host: Host, neighbour: str) -> None:
     verdict = any_host.verdict(job)
     assert (verdict.state, verdict.signal, verdict.exit_code) == (State.STOPPED, 9, None)
     any_host.settled(job)
+
+
+def test_stop_ends_a_job_that_is_becoming_its_command(host: Host) -> None:
+    host.install()
+    with Sabotage(host, runner_with("started", f"until [ -e {host.root}/go ]; do sleep 0.05; done")):
+        job = host.line(f"echo x >{host.root}/ran; sleep 600")
+        stop(host, job)
+    (host.root / "go").touch()
+    assert final(host, job).state is State.STOPPED
+    assert not (host.root / "ran").exists()
 
 
 def test_stop_takes_a_crowd(any_host: Host, neighbour: str) -> None:

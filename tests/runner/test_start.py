@@ -310,6 +310,16 @@ def test_an_end_that_comes_while_a_scribe_works_is_journalled_without_a_runner_o
     assert list((any_host.owner / "ends").iterdir()) == []
 
 
+def test_the_end_of_one_job_needs_no_scribe(host: Host) -> None:
+    host.install()
+    told = f'[ ! -e "$rj_owner/scribe" ] || echo >>{host.root}/scribes; echo >>{host.root}/ends'
+    with Sabotage(host, runner_with("hints-gone", told)):
+        host.settled(host.line("exit 0"))
+        quiet(host)
+    assert (host.root / "ends").exists()
+    assert not (host.root / "scribes").exists()
+
+
 def test_a_dead_scribe_is_in_nobody_s_way(any_host: Host) -> None:
     any_host.settled(any_host.line("exit 0"))
     quiet(any_host)

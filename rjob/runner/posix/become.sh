@@ -82,11 +82,10 @@ rj_check_command() {
 	case $rj_line in /*) [ -e "$rj_line" ] || rj_refuse 127 "$2: its interpreter $rj_line is not there" ;; esac
 }
 
-# Make the cgroup $1 and go there.  It is noted before it is there, so that nothing of it stays behind.
-# The kernel takes its time over this (some 10 ms); a start waits for it all the same, for it returns when a job has begun.
-rj_enter_cgroup() {
-	{ printf '%s\n' "$1" >"$rj_job/cgroup" && mkdir "$1" && echo $$ >"$1/cgroup.procs"; } 2>/dev/null ||
-		rmdir "$1" 2>/dev/null
+# Make the cgroup $1: rj_cgroup.  It is noted before it is there, so that nothing of it stays behind.
+rj_make_cgroup() {
+	{ printf '%s\n' "$1" >"$rj_job/cgroup" && mkdir "$1"; } 2>/dev/null || return
+	rj_cgroup=$1
 }
 
 if [ "${1-}" = become ]; then
@@ -103,9 +102,12 @@ if [ "${1-}" = become ]; then
 	unset RJOB_SUPERVISES OLDPWD
 	{ printf '%s\n' "$$ ${rj_start:--}" >"$rj_job/main"; } 2>/dev/null || rj_refuse 126 "no space left to start in"
 	#@ main-written
-	[ "${11}" = - ] || rj_enter_cgroup "${11}/rjob-${rj_job##*/}"
+	rj_cgroup=''
+	[ "${11}" = - ] || rj_make_cgroup "${11}/rjob-${rj_job##*/}"
 	echo started 2>/dev/null
 	#@ started
+	# The kernel takes some 10 ms over this, so a start does not wait for it: this process is the job's already.
+	[ -z "$rj_cgroup" ] || { echo $$ >"$rj_cgroup/cgroup.procs"; } 2>/dev/null || rmdir "$rj_cgroup" 2>/dev/null
 	[ -z "$rj_cut" ] || rj_refuse 126 "its secrets did not arrive whole"
 	rj_dir='' rj_merge='' rj_login='' rj_line='' rj_home_shell=${SHELL:-/bin/sh}
 	set --

@@ -142,7 +142,7 @@ rj_tick() {
 
 # Send what is new each time that standard input brings something, until that ends.  Prints rj_watched.
 rj_send_when_woken() {
-	rj_lag=0
+	rj_lag=0 rj_supervisors='' rj_quick=0
 	{
 		rj_await_wake && { rj_look || :; }
 		rj_lag=0
@@ -167,7 +167,7 @@ rj_await_wake() {
 rj_send_from_time_to_time() {
 	(IFS= read -r rj_line) <&3 >/dev/null 2>&1 5>&- &
 	rj_proc $!
-	rj_listener="$! ${rj_start:--} $rj_boot" rj_lag=0 rj_round=0 rj_pauses='0.05 0.1 0.2 0.5 1'
+	rj_listener="$! ${rj_start:--} $rj_boot" rj_lag=0 rj_round=0 rj_pauses='0.05 0.1 0.2 0.5 1' rj_supervisors='' rj_quick=0
 	#@ polling
 	# shellcheck disable=SC2086
 	while rj_alive $rj_listener; do
@@ -203,15 +203,32 @@ rj_look() {
 # Look for jobs that ended without a record; where there is nothing at all to tell, give a sign of life.
 rj_find_dead() {
 	rj_over='' rj_gone=''
-	for rj_one in $rj_watched; do
-		! rj_has_died "${rj_one%%:*}" || rj_over="$rj_over ${rj_one%%:*}"
-	done
+	rj_supervisors_live || rj_look_at_all
 	if [ "$rj_over" ]; then
 		rj_send_watched
 		rj_tell_ends
 	else
 		printf '%s beat\n' "$rj_marker"
 	fi
+}
+
+# Whether all supervisors rj_supervisors live, as far as one test for each can tell: of a zombie there is no cwd.
+# A pid that somebody else has by now is found all the same: each fourth time this fails.
+rj_supervisors_live() {
+	rj_quick=$(((rj_quick + 1) % 4))
+	[ "$rj_quick" -ne 0 ] && [ "$rj_supervisors" ] || return 1
+	for rj_word in $rj_supervisors; do
+		[ -e "/proc/$rj_word/cwd" ] || return 1
+	done
+}
+
+# Look for watched jobs that have died: rj_over.  Sets rj_supervisors, for rj_supervisors_live.
+rj_look_at_all() {
+	rj_supervisors=''
+	for rj_one in $rj_watched; do
+		! rj_has_died "${rj_one%%:*}" || rj_over="$rj_over ${rj_one%%:*}"
+		rj_supervisors="$rj_supervisors $rj_supervisor_pid"
+	done
 }
 
 # Tell that jobs rj_over have ended and rj_gone are not there any more; watch them no more.
@@ -270,11 +287,13 @@ rj_send_new() {
 	rj_from=$3
 }
 
-# Whether job $1, which has no exit record, has ended all the same.
+# Whether job $1, which has no exit record, has ended all the same.  Sets rj_supervisor_pid: 0 if that is dead.
 rj_has_died() {
 	rj_read_identity "$1"
+	rj_supervisor_pid=${rj_pid:-0}
 	[ "$rj_pid" ] || return 1
 	! rj_alive "$rj_pid" "$rj_begin" "$rj_booted" "$rj_place" "$rj_site" || return 1
+	rj_supervisor_pid=0
 	[ "$rj_booted" = "$rj_boot" ] || return 0
 	rj_seen=''
 	rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"

@@ -72,11 +72,19 @@ rj_may_live() {
 		rj_cookies="$rj_cookies|$rj_uuid" rj_sessions="$rj_sessions|${rj_main:-0}"
 	done
 	LC_ALL=C grep -zsqEx -e "RJOB_INSTANCE=(${rj_cookies#?})" /proc/[0-9]*/environ
-	# Another status than 1 is an error: nothing is known then.
-	[ $? -eq 1 ] || return 0
+	rj_found_none $? || return 0
 	LC_ALL=C grep -sqE -e "\\) [A-Z] [0-9]+ [0-9]+ (${rj_sessions#?}) " /proc/[0-9]*/stat
-	[ $? -eq 1 ] || return 0
-	return 1
+	! rj_found_none $? || return 1
+}
+
+# Whether status $1 of a grep over processes means that there is none.  2 is said where one has just gone, or may not be looked
+# into, as rj_list_pids may not; but also by a grep that knows none of these options.
+rj_found_none() {
+	case $1 in
+	1) ;;
+	2) printf 'no\000yes\000' | LC_ALL=C grep -zsqEx -e '(yes)' ;;
+	*) return 1 ;;
+	esac
 }
 
 # Note which processes of job $1, whose command has just ended, live on; take its cgroup away if there are none.

@@ -5,7 +5,7 @@
 # rj_seen: what earlier looks have found; it stays the job's while pid and begin are the same.
 # rj_known: the number of a session that the caller has seen the main process lead.
 #
-# A process is the job's if it is in the session that its main process leads, if its environment carries the job's cookie
+# A process is the job's if it is the main process or in the session that this leads, if its environment carries the job's cookie
 # (unless it is in a session that another job leads, or its parent is another job's), if it was seen before, if it is in the job's cgroup, or if its
 # parent is one of these and it is not another job's.
 rj_list_pids() {
@@ -56,7 +56,8 @@ rj_belongs='
 			split(last[pid], field, " ")
 			if (pid + 0 <= 1 || field[1] ~ /^[ZX]/ || field[4] == mine) continue
 			parent[pid] = field[2]; sid = field[4]; begin[pid] = field[20]
-			if (sid "" == session "" || pid in within || pid ":" begin[pid] in before) ours[pid] = 1
+			# The main process leads no session yet while it becomes the command.
+			if (pid "" == session "" || sid "" == session "" || pid in within || pid ":" begin[pid] in before) ours[pid] = 1
 			else if (pid in cookie && cookie[pid] == job && !led(sid) && !led(field[2])) ours[pid] = 1
 			else if (pid in cookie ? cookie[pid] != job : pid in keeper) other[pid] = 1
 		}

@@ -124,6 +124,7 @@ rj_list_waiting() {
 	for rj_file in "$rj_owner"/ends/*; do
 		[ -e "$rj_file" ] && [ $# -lt 100 ] || break
 		rj_uuid=${rj_file##*/}
+		case " $* " in *" $rj_uuid "*) continue ;; esac
 		# A hint comes before the record: there the supervisor is still at work.
 		[ -e "$rj_owner/jobs/$rj_uuid/exit" ] || [ ! -d "$rj_owner/jobs/$rj_uuid" ] || continue
 		set -- "$@" "$rj_uuid"
