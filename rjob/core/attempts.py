@@ -44,7 +44,7 @@ class Attempts:
         self._reached = self._reached or self._patience > 0
 
     async def again(self, error: TransportError) -> None:
-        """Wait before the next attempt: back off with each failure in a row, but steadily when connecting.
+        """Wait before the next attempt: longer after each failure in a row, constant when connecting.
 
         Args:
             error: The failure of the last attempt.

@@ -414,7 +414,7 @@ class JobManager:
             raise UsageError(f"not one host: {host}")
         return await examine(self._owners.owner(names[0]))
 
-    # ---------------------------------------------------------------------------------------------- what they share
+    # ------------------------------------------------------------------------------------------------------ helpers
 
     async def _signal_tree(self, word: str, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
         from rjob.core.stop import signal_at

@@ -59,7 +59,7 @@ class Owners:
         """How many owners to work at concurrently."""
         return int(self._config.get("throttle"))
 
-    # ----------------------------------------------------------------------------------------------------- which
+    # ------------------------------------------------------------------------------------------------- selection
 
     def names(self, hosts: Sequence[str]) -> list[str]:
         """Return the names of owners.
@@ -130,7 +130,7 @@ class Owners:
             names |= set(self.names(hosts))
         return len(names) != 1 or self.owner(*names).needs_loop
 
-    # ------------------------------------------------------------------------------------------------------ doing
+    # ------------------------------------------------------------------------------------------------------- work
 
     async def each(
         self, asks: Sequence[Ask], work: Work, *, at_once: bool = False, children: bool = False
