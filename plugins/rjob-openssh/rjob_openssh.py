@@ -1,4 +1,4 @@
-"""The ``openssh`` transport: hosts reached through the system's ``ssh``. It is the worked example of a transport."""
+"""Owns the ``openssh`` scheme: hosts reached through the system's ``ssh``. It is the worked example of a transport."""
 
 import asyncio
 import contextlib

@@ -25,7 +25,7 @@ _SAME = 0.2
 
 
 class Guard:
-    """Stops, or reports, the jobs that a command has started, if the command ends before they do.
+    """A context that stops, or reports, the jobs that a command has started, if the command ends before they do.
 
     While jobs are being started, a signal only prevents requests to further hosts: a job whose start was requested
     can be stopped only after its host has answered. From then on a signal ends the command. While the jobs are being

@@ -68,7 +68,7 @@ def fit(text: str, columns: int) -> str:
 
 
 class Letters:
-    """Encodes text so that its length is its width, for code that counts characters, and decodes it again.
+    """An encoding of text whose length is its width, for code that counts characters.
 
     A character with its combining marks becomes one private use character, followed by a filler if it is wide.
     """

@@ -40,7 +40,7 @@ class Attempts:
         self._began = time.monotonic()
 
     def reached(self) -> None:
-        """Note that the machine answers: with patience, a later failure may be the line's, and is retried."""
+        """Note that the machine answers: with patience, a later failure may be the network's, and is retried."""
         self._reached = self._reached or self._patience > 0
 
     async def again(self, error: TransportError) -> None:

@@ -96,7 +96,7 @@ class Exchange:
         try:
             chunk = await self._process.read()
         except TransportError as error:
-            # A host that has begun a reply works: only then may a later timeout be caused by the line, and be retried.
+            # A host that has begun a reply works: only then may a timeout be the network's fault, and be retried.
             error.transient = error.transient and (self._reply.begun or isinstance(error, ConnectionLost))
             raise
         if chunk is None:
@@ -116,7 +116,7 @@ class Exchange:
 
 
 class Channel:
-    """Sends requests for operations to one owner.
+    """The channel to one owner: sends requests for operations and reads the replies.
 
     Args:
         link: The guarded way to the machine.

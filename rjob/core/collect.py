@@ -70,7 +70,7 @@ class Named:
 
 
 class Collector:
-    """Follows some jobs of one owner, across broken connections.
+    """A follower of some jobs of one owner, across broken connections.
 
     Args:
         owner: The owner of the jobs.
@@ -213,7 +213,7 @@ class Collector:
     # ------------------------------------------------------------------------------------------------------- events
 
     async def _take(self, event: Event) -> str | None:
-        """Process an event. Return the instance id of a job that it reports as ended, but the facts do not."""
+        """Process an event. Return the instance id of a job that it reports as ended while the facts do not."""
         if isinstance(event, Data):
             uuid, _, name = event.name.partition("/")
             # Output that was not requested is dropped, without remembering its position.

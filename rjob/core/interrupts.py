@@ -8,7 +8,7 @@ from typing import ClassVar
 
 
 class Interrupts:
-    """Handles Ctrl-C, and the signals that call :func:`interrupt`, while this context is entered.
+    """A context that defers Ctrl-C, and the signals that call :func:`interrupt`, in its sections.
 
     The effect is the usual one, but it is deferred to the end of a ``held_back`` section; a second interrupt takes
     effect at once. Where an event loop has its own SIGINT handler, which raises nothing here, nothing changes.

@@ -33,7 +33,7 @@ class _Piece(NamedTuple):
 
 
 class Ledger:
-    """Writes jobs' output to one sink and counts what was delivered.
+    """A writer of jobs' output to one sink, which counts what was delivered.
 
     Args:
         sink: The destination.

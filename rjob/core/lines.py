@@ -33,7 +33,7 @@ class _Held(NamedTuple):
 
 
 class WholeLines:
-    """Holds back an unfinished line until its end, so that no other job's line splits it.
+    """A filter that holds back an unfinished line until its end, so that no other job's line splits it.
 
     It is shown earlier when its job ends, when no other stream was written for a while (a prompt, progress), and when
     it is too long. Once it is shown, its continuation is written at once.

@@ -29,7 +29,7 @@ _PROMPT = 600.0
 
 
 class Guard:
-    """Runs single steps of one transport.
+    """A wrapper that runs single steps of one transport.
 
     Args:
         host: The host for messages; None for this machine.
@@ -119,7 +119,7 @@ class Guard:
 
 
 class Unusable(Transport):
-    """Stands in for a transport that cannot be loaded; connecting raises the reason.
+    """A stand-in for a transport that cannot be loaded; connecting raises the reason.
 
     Args:
         error: The reason.

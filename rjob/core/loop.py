@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 class Runs:
-    """Runs coroutines to completion, one after the other.
+    """A runner of coroutines, one after the other, to completion.
 
     Those that need an event loop share one, so that one can use what another has opened.
     """
@@ -160,7 +160,7 @@ async def at_most(seconds: float, work: Awaitable[T]) -> T:
 
 
 class _Timer:
-    """Ends an asyncio.timeout() scope after some seconds in which the event loop was free to work.
+    """A timer that ends an asyncio.timeout() scope after some seconds in which the event loop was free to work.
 
     asyncio's own timer would also end it when the loop itself was blocked, by a slow reader of the output, although the
     awaited event has arrived.
@@ -206,7 +206,7 @@ def cancelled(error: BaseException) -> bool:
 
 
 class Gate:
-    """Admits a limited number of tasks at a time.
+    """A limiter that admits a number of tasks at a time.
 
     Args:
         limit: How many.

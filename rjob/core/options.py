@@ -15,7 +15,7 @@ Streams = Literal["both", "out", "err"]
 
 
 class Query(NamedTuple):
-    """Selects the jobs of a listing; by default the unfinished and the newest finished ones."""
+    """A selection of the jobs of a listing; by default the unfinished and the newest finished ones."""
 
     all: bool = False
     states: frozenset[State] = frozenset()

@@ -11,7 +11,7 @@ _LONGEST = 5.0
 
 
 class Pace:
-    """Pauses after a quick answer that brought nothing; longer with each such answer in a row."""
+    """A back-off after quick answers that brought nothing: longer with each such answer in a row."""
 
     def __init__(self) -> None:
         self._empty = 0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Launching:
-    """Records what a start may have caused so far, and can give up the rest of it.
+    """The progress of a start: what it may have caused so far, and a way to give up the rest.
 
     Attributes:
         asked: By owner name: the instance ids that it was requested to start, noted before the request is sent.
@@ -142,7 +142,7 @@ async def _launching(
 
 
 class Confirmations:
-    """Collects the owners' confirmations of a start: following begins after all have confirmed or failed.
+    """The owners' confirmations of a start: following begins after all have confirmed or failed.
 
     Args:
         count: How many owners there are.

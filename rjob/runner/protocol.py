@@ -104,7 +104,7 @@ Event = Line | Data | Bytes | Ready | End | Absent
 
 
 class Reply:
-    """Parses a reply that arrives in arbitrary pieces.
+    """An incremental parser of a reply that arrives in arbitrary pieces.
 
     Args:
         marker: The marker that frames it.

@@ -115,7 +115,7 @@ class LocalConnection(Connection):
 
 
 class LocalTransport(Transport):
-    """Runs commands as children of this process."""
+    """The transport that runs commands as children of this process."""
 
     scheme = "local"
     needs_loop = False

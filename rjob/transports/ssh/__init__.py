@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SSHTransport(Transport):
-    """Reaches hosts by SSH, with the user's own ``~/.ssh/config``, keys, agent and ``known_hosts``.
+    """The transport to hosts by SSH, with the user's own ``~/.ssh/config``, keys, agent and ``known_hosts``.
 
     Settings: ``user``, ``port``, ``hostname``, ``identity_file``, ``known_hosts`` and ``ssh_config`` (paths),
     ``connect_timeout`` and ``keepalive`` (seconds).

@@ -275,7 +275,7 @@ class SSHConnection(Connection):
 
 
 class _Session(asyncssh.SSHClientSession[bytes]):
-    """Buffers the events of one command until they are read."""
+    """The buffered events of one command."""
 
     def __init__(self) -> None:
         self._ended: Callable[[], None] | None = None
