@@ -18,7 +18,7 @@ RUNNERS = {"posix": "rjob.runner.posix"}
 
 
 class Runner(ABC):
-    """A performer of operations (:data:`rjob.runner.operations.OPERATIONS`) on one kind of machine.
+    """A runner: performs the operations (:data:`rjob.runner.operations.OPERATIONS`) on one kind of machine.
 
     It opens nothing itself: it returns the command to run there and the bytes to send.
     """
