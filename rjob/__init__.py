@@ -1,15 +1,15 @@
 """Background jobs on any machine, from any shell.
 
-The API is the command line's own: :class:`JobManager` has a coroutine for every verb::
+The Python API mirrors the command line: :class:`JobManager` has a coroutine for every verb::
 
     async with rjob.JobManager() as jobs:
         started = await jobs.start(rjob.JobSpec(argv=("make", "test")), hosts=["gpu"])
         ended = await jobs.wait([job.ref for job in started.jobs])
 
-Names are loaded when they are first used.
+Names are imported at their first use.
 """
 
-# Type checkers know the name. An import of typing here would be several milliseconds in which Ctrl-C shows a traceback.
+# Type checkers know this name. Importing typing takes several milliseconds, in which Ctrl-C would show a traceback.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:

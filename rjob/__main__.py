@@ -1,14 +1,14 @@
-"""The program: ``rjob`` and ``python -m rjob``."""
+"""The program's entry point: ``rjob`` and ``python -m rjob``."""
 
 import gc
 import os
 
-# What start-up makes is no garbage, and looking through it again and again takes a tenth of a short verb's time.
+# Objects made at start-up are not garbage, and scanning them repeatedly takes a tenth of a short verb's time.
 _OBJECTS = 200_000
 
 
 def main() -> None:
-    """Run the program and leave."""
+    """Run the command line and exit with its status."""
     gc.set_threshold(_OBJECTS)
     try:
         from rjob.cli.app import main as run
@@ -16,7 +16,7 @@ def main() -> None:
         status = run()
     except KeyboardInterrupt:
         status = 130
-    # Nothing is left to do, and taking the modules down one by one takes longer than many a verb.
+    # Skip the interpreter's shutdown: nothing is left to do, and it takes longer than many a verb.
     os._exit(status)
 
 

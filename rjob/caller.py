@@ -1,6 +1,6 @@
-"""Who asks: the directory, the environment, the descriptors and the terminal of whoever gave the command.
+"""The caller: the directory, environment, descriptors and terminal of the process that a command is carried out for.
 
-A process that works for itself is its own caller (:meth:`Caller.here`).  One that works for others is given theirs.
+A process that works for itself is its own caller (:meth:`Caller.here`). One that works for others is given theirs.
 """
 
 import os
@@ -11,7 +11,7 @@ from rjob.errors import UsageError
 
 
 class Caller(NamedTuple):
-    """Whoever a command is carried out for."""
+    """The context of the process that a command is carried out for."""
 
     environ: Mapping[str, str]
     cwd: str | None
@@ -21,11 +21,11 @@ class Caller(NamedTuple):
     err: int = 2
     """The descriptor of standard error."""
     terminal: str | None = None
-    """The terminal's path, on which questions can be asked; None if there is none."""
+    """The path of the terminal on which to ask questions; None if there is none."""
 
     @classmethod
     def here(cls) -> "Caller":
-        """This process itself."""
+        """Build the caller that is this process itself."""
         try:
             cwd: str | None = os.getcwd()
         except OSError:
@@ -33,26 +33,27 @@ class Caller(NamedTuple):
         return cls(os.environ, cwd, terminal=_terminal())
 
     def variable(self, name: str) -> str:
-        """The value of an environment variable.
+        """Return the value of an environment variable.
 
         Args:
-            name: Its name.
+            name: The variable's name.
 
         Raises:
-            UsageError: It is not set.
+            UsageError: The variable is not set.
         """
         if name not in self.environ:
             raise UsageError(f"{name} is not set in this environment")
         return self.environ[name]
 
     def absolute(self, path: str) -> str:
-        """The absolute path of a directory on this machine.
+        """Return the absolute path of a directory on this machine.
 
         Args:
-            path: As the caller wrote it; a relative one begins in the current directory, ``~`` is the home directory.
+            path: The path as the caller wrote it. A relative one starts in the current directory; ``~`` is the home
+                directory.
 
         Raises:
-            UsageError: The current directory no longer exists.
+            UsageError: The path is relative, and the current directory no longer exists.
         """
         if path == "~" or path.startswith("~/"):
             path = self.environ.get("HOME", os.path.expanduser("~")) + path[1:]
@@ -64,17 +65,17 @@ class Caller(NamedTuple):
 
     @property
     def can_answer(self) -> bool:
-        """Whether somebody can be asked: somebody sits at the terminal."""
+        """Whether there is a terminal on which to ask questions."""
         return self.terminal is not None
 
     def ask(self, question: str) -> str:
-        """Ask for something secret, on the terminal.  Blocks.
+        """Ask for a secret on the terminal. Blocks.
 
         Args:
-            question: What is shown.
+            question: The prompt to show.
 
         Returns:
-            The answer, without its newline; empty for none.
+            The answer without its newline; empty if there was none.
         """
         import getpass
 
@@ -82,7 +83,7 @@ class Caller(NamedTuple):
 
 
 def _terminal() -> str | None:
-    """This process's terminal, if it can be read from and written to."""
+    """Return the path of this process's terminal; None if it cannot be opened for reading and writing."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""Settings: the file ``config.toml``, the environment's say, and the hosts and groups that they name."""
+"""The settings in force: from the file ``config.toml``, the environment and the defaults, with hosts and groups."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 class Setting(NamedTuple):
-    """A value and where it comes from."""
+    """A setting's value and its source."""
 
     key: str
-    """As the file would have it: ``defaults.newest``, ``hosts.gpu.user``, ``groups.web``."""
+    """The key as the file writes it: ``defaults.newest``, ``hosts.gpu.user``, ``groups.web``."""
     value: Any
     source: str
-    """``file``, ``default``, or an environment variable's name."""
+    """``file``, ``default``, or the name of an environment variable."""
 
 
 class Config:
     """The settings in force.
 
     Args:
-        data: What the file holds.
-        path: The file, for messages.
-        environ: The environment; this process's when None.
+        data: The parsed content of the settings file.
+        path: The settings file, for messages.
+        environ: The environment; None for this process's.
 
     Raises:
-        ConfigError: The file or the environment holds something unusable.
+        ConfigError: The file or the environment holds an unusable value.
     """
 
     def __init__(
@@ -62,48 +62,48 @@ class Config:
         """Read the settings file that the environment names.
 
         Args:
-            environ: The environment; this process's when None.
+            environ: The environment; None for this process's.
 
         Raises:
-            ConfigError: ``RJOB_CONFIG`` names no file, or the file is unusable.
+            ConfigError: The file that ``RJOB_CONFIG`` names does not exist, or the file is unusable.
         """
         environ = os.environ if environ is None else environ
         path = config_path(environ)
         return cls(_read(path, required=bool(environ.get("RJOB_CONFIG"))), path=path, environ=environ)
 
     def get(self, name: str, flag: Any = None) -> Any:
-        """A setting of the command line as a whole.
+        """Return a setting of the command line as a whole.
 
         Args:
             name: A key that ``[defaults]`` may hold.
-            flag: What the command line says about it; None when it says nothing.
+            flag: The value given on the command line; None if none was given.
 
         Returns:
-            The first of: the flag, the environment's value, the file's, the default.
+            The first that exists of: the flag, the environment's value, the file's value, the default.
         """
         return self._setting(name).value if flag is None else flag
 
     @property
     def host_names(self) -> list[str]:
-        """The hosts that have a table of their own."""
+        """The names of the hosts that have a table of their own."""
         return list(self._hosts)
 
     @property
     def group_names(self) -> list[str]:
-        """The groups, without ``all``."""
+        """The names of the groups, without ``all``."""
         return list(self._groups)
 
     def hosts(self, names: Sequence[str]) -> list[str]:
-        """Write out what ``-H`` and ``--on`` were given.
+        """Expand the arguments of ``-H`` and ``--on`` to host names.
 
         Args:
-            names: Hosts, node sets and groups (``@web``, ``@all``), also several in one word, separated by commas.
+            names: Hosts, node sets and groups (``@web``, ``@all``); one word may hold several, separated by commas.
 
         Returns:
-            Host names, each once, in the order in which they first appear.
+            Host names without duplicates, in the order of their first appearance.
 
         Raises:
-            UsageError: A group is not known, or a node set is wrong.
+            UsageError: A group is unknown, or a node set is malformed.
             ConfigError: A group contains itself.
         """
         found: dict[str, None] = {}
@@ -111,18 +111,18 @@ class Config:
         return list(found)
 
     def target(self, name: str) -> tuple[Target, dict[str, Any]]:
-        """Say where a host is.
+        """Resolve a host's name to a target and the host's settings.
 
         Args:
-            name: ``.``, a name of ``[hosts.NAME]``, a URL, or a host as SSH knows it: ``[user@]host[:port]``.
+            name: ``.``, a NAME of ``[hosts.NAME]``, a URL, or a host as SSH writes it: ``[user@]host[:port]``.
 
         Returns:
-            The machine, and its settings: ``[hosts.NAME]`` over ``[defaults]`` over the defaults; those without any
-            value are absent.
+            The target, and the host's settings: ``[hosts.NAME]`` overrides ``[defaults]``, which overrides the built-in
+            defaults. Settings without a value are absent.
 
         Raises:
-            UsageError: No host can have such a name.
-            ConfigError: The host's ``transport`` is not a scheme or URL.
+            UsageError: The name is malformed.
+            ConfigError: The host's ``transport`` is neither a scheme nor a URL.
         """
         if name == ".":
             return Target(".", "local"), self._settings(".")
@@ -133,7 +133,7 @@ class Config:
         return self._named(name, host, user, port, settings).check(), settings
 
     def explain(self) -> list[Setting]:
-        """Every setting in force and where it comes from, for ``rjob config``."""
+        """List every setting in force with its source, for ``rjob config``."""
         settings = [self._setting(key.name) for key in KEYS if "defaults" in key.tables]
         for host, table in self._hosts.items():
             settings += [Setting(dotted("hosts", host, key), value, "file") for key, value in table.items()]
@@ -156,7 +156,7 @@ class Config:
         return {name: value for name, value in merged.items() if value is not None}
 
     def _named(self, name: str, host: str, user: str | None, port: int | None, settings: Mapping[str, Any]) -> Target:
-        """The target of a host that is not a URL; ``user`` and ``port`` are what its name says itself."""
+        """Build the target of a host that is not a URL; ``user`` and ``port`` are those within the name itself."""
         transport: str = settings["transport"]
         if ":" in transport:
             try:
@@ -164,7 +164,7 @@ class Config:
             except UsageError as error:
                 problem = f"transport: {error.message}"
                 raise wrong(self.path, dotted("hosts", host), problem, error.hint) from error
-            # What the URL says stands, unless the host's own table says otherwise; [defaults] is for bare names.
+            # The host's own table overrides the URL; the URL overrides [defaults], which is meant for bare names.
             own = self._hosts[host]
             return target._replace(
                 host=own.get("hostname", target.host),
@@ -198,24 +198,29 @@ class Config:
 
 
 def config_path(environ: Mapping[str, str] | None = None) -> Path:
-    """The settings file: ``RJOB_CONFIG``, else ``rjob/config.toml`` in ``XDG_CONFIG_HOME`` or ``~/.config``.
+    """Return the settings file's path.
+
+    It is ``RJOB_CONFIG``, else ``rjob/config.toml`` in ``XDG_CONFIG_HOME`` or ``~/.config``.
 
     Args:
-        environ: The environment; this process's when None.
+        environ: The environment; None for this process's.
+
+    Raises:
+        ConfigError: ``RJOB_CONFIG`` or ``HOME`` names no usable path.
     """
     environ = os.environ if environ is None else environ
     if named := environ.get("RJOB_CONFIG"):
         return _path("RJOB_CONFIG", named)
     xdg = Path(environ.get("XDG_CONFIG_HOME", ""))
-    # The XDG rules ask to ignore a relative path.
+    # The XDG specification says to ignore a relative path.
     return (xdg if xdg.is_absolute() else _path("HOME", "~/.config")) / "rjob" / "config.toml"
 
 
 def home(environ: Mapping[str, str] | None = None) -> Path:
-    """The folder of this machine's jobs, the same in every shell whatever XDG says.
+    """Return the folder of this machine's jobs. XDG variables do not change it, so every shell sees the same one.
 
     Args:
-        environ: The environment; this process's when None.
+        environ: The environment; None for this process's.
 
     Raises:
         ConfigError: ``RJOB_HOME`` or ``HOME`` names no usable path.
@@ -238,7 +243,7 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def _path(variable: str, text: str) -> Path:
-    """A path that a variable names; one that HOME is part of must be absolute."""
+    """Expand ``~`` in a variable's path. With the variable HOME, the result must be absolute."""
     try:
         path = Path(text).expanduser()
     except RuntimeError as error:
@@ -256,14 +261,14 @@ _IPV6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?"
 
 
 def _is_url(name: str) -> bool:
-    """Whether a scheme stands at the front, which is not the host of ``gpu:22`` or an IPv6 address."""
+    """Whether a name begins with a URL's scheme. The host of ``gpu:22`` and an IPv6 address are not schemes."""
     if re.fullmatch(_IPV6, name) or re.fullmatch(r"[^:/]*:[0-9]+", name):
         return False
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", name))
 
 
 def _split_host(name: str) -> tuple[str | None, str, int | None]:
-    """Take ``[user@]host[:port]`` apart."""
+    """Split ``[user@]host[:port]`` into user, host and port. UsageError if malformed."""
     if re.fullmatch(_IPV6, name):
         return None, name, None
     match = re.fullmatch(_WORD, name)
@@ -282,7 +287,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
-    # Only those who have a file pay for the parser.
+    # Imported here: without a settings file, the parser's import time is saved.
     import tomllib
 
     try:

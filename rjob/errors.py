@@ -1,24 +1,24 @@
-"""The one tree of errors that rjob raises on purpose.
+"""The tree of the errors that rjob raises on purpose.
 
 ::
 
     RjobError
-    ├── UsageError            what was asked for makes no sense
-    ├── ConfigError           the settings file is wrong
-    ├── PluginError           a transport plugin is missing, broken or ambiguous
-    ├── JobNotFound           no job answers to that reference
-    ├── JobConflict           the job's state forbids what was asked (remove a running job, …)
-    ├── OwnerError            the owner cannot do it (read-only home, disk full, lock held, …)
-    ├── ProtocolError         the other side did not speak the runner protocol
-    └── TransportError        the machine could not be talked to
-        ├── ConnectFailed     no connection: refused, DNS, unreachable (may be transient)
-        ├── AuthenticationFailed
-        ├── HostKeyRejected
-        ├── TimedOut
-        └── ConnectionLost    it broke while in use: whether the operation took place is unknown
+      UsageError                the request makes no sense
+      ConfigError               the settings file is wrong
+      PluginError               a transport plugin is missing, broken or ambiguous
+      JobNotFound               no job matches the reference
+      JobConflict               the job's state forbids the request (remove a running job, ...)
+      OwnerError                the owner cannot do it (read-only home, disk full, lock held, ...)
+      ProtocolError             the other side did not speak the runner protocol
+      TransportError            communication with the machine failed
+        ConnectFailed           no connection: refused, DNS, unreachable (may be transient)
+        AuthenticationFailed
+        HostKeyRejected
+        TimedOut
+        ConnectionLost          the connection broke in use: whether the operation took place is unknown
 
-An expected error is shown as one line, ``rjob: HOST: message``, followed by its hint.  Libraries' own
-exceptions are mapped to this tree at the edge that imports the library.
+An expected error is shown as one line, ``rjob: HOST: message``, followed by its hint. The exceptions of a library are
+mapped to this tree in the module that imports the library.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ def without_password(text: str) -> str:
     Args:
         text: A message, or one word of a command line.
     """
-    # str: a plugin's error may hold anything.
+    # str: the message of a plugin's error may be any object.
     if ":" not in str(text):
         return text
     import re
 
-    # A password may hold blanks and more of what ends words elsewhere; what is no port goes, up to the last @.
+    # A password may hold blanks and other word delimiters: hide everything up to the last @, unless it is a port.
     text = re.sub(r"(://[^/\s:@\[]*):(?!\d*(?:[/\s'\"]|$))[^\n]*@", r"\1:…@", text)
-    # What stands in the place of a port and is none may be a password whose host was forgotten.
+    # A malformed port may be a password whose host was forgotten.
     text = re.sub(r"(://[^/\s:@\[]+):(?!\d*(?:[/\s'\"]|$))[^\s@'\"]+(?!\S*@)", r"\1:…", text)
     return re.sub(r"""((?:://|^|[\s'"@(])[^\s/:@'"]*):(?!//)\S*@""", r"\1:…@", text)
 
 
 class RjobError(Exception):
-    """Something the user can understand went wrong.
+    """An error with a message for the user.
 
     Args:
-        message: One line, no trailing full stop, without the host's name.
-        hint: What to do next, one line, or None.
-        host: The host it is about, as the user named it, or None.
-        job: The job it is about, as the user named it, or None.
+        message: One line without a full stop and without the host's name.
+        hint: One line that says what to do next, or None.
+        host: The host concerned, as the user named it, or None.
+        job: The job concerned, as the user named it, or None.
     """
 
     code = "error"
@@ -58,7 +58,7 @@ class RjobError(Exception):
     def __init__(
         self, message: str, *, hint: str | None = None, host: str | None = None, job: str | None = None
     ) -> None:
-        # Here, so that no message, whoever words it, repeats what somebody typed into a URL.
+        # Done here, so that no message from any source repeats a password that was typed into a URL.
         super().__init__(without_password(message))
         self.message = without_password(message)
         self.hint = hint and without_password(hint)
@@ -67,7 +67,7 @@ class RjobError(Exception):
 
     @property
     def host(self) -> str | None:
-        """The host that it is about, as the user named it."""
+        """The host concerned, as the user named it."""
         return self._host
 
     @host.setter
@@ -76,7 +76,7 @@ class RjobError(Exception):
 
     @property
     def job(self) -> str | None:
-        """The job that it is about, as the user named it."""
+        """The job concerned, as the user named it."""
         return self._job
 
     @job.setter
@@ -88,41 +88,41 @@ class RjobError(Exception):
 
 
 class UsageError(RjobError):
-    """What was asked for makes no sense as it stands."""
+    """The request makes no sense as it stands."""
 
     code = "usage"
 
 
 class ConfigError(RjobError):
-    """The settings file or an environment variable holds something unusable."""
+    """The settings file or an environment variable holds an unusable value."""
 
     code = "config"
 
 
 class PluginError(RjobError):
-    """A transport plugin is missing, broken, or there are two for one scheme."""
+    """A transport plugin is missing or broken, or two plugins serve one scheme."""
 
     code = "plugin"
 
 
 class JobNotFound(RjobError):
-    """No job answers to that reference."""
+    """No job matches the reference."""
 
     code = "not-found"
 
 
 class JobConflict(RjobError):
-    """The job is in a state that forbids what was asked."""
+    """The job's state forbids the request."""
 
     code = "conflict"
 
 
 class OwnerError(RjobError):
-    """The machine that owns the job cannot do what was asked.
+    """The owner cannot do what was requested.
 
     Args:
         message: See RjobError.
-        reason: The runner's word for it (``read-only``, ``no-space``, …), kept as ``code``.
+        reason: The runner's word for the cause (``read-only``, ``no-space``, ...), kept as ``code``.
     """
 
     code = "owner"
@@ -147,19 +147,19 @@ class ProtocolError(RjobError):
 
 
 class TransportError(RjobError):
-    """The machine could not be talked to."""
+    """Communication with the machine failed."""
 
     code = "unreachable"
     transient = False
-    """True where the same attempt may succeed a moment later."""
+    """Whether the same attempt may succeed a moment later."""
 
 
 class ConnectFailed(TransportError):
-    """There is no connection: refused, no route, unknown name.
+    """No connection could be made: refused, no route, unknown name.
 
     Args:
         message: See RjobError.
-        transient: Whether another attempt may succeed (a refused port may, a wrong name may not).
+        transient: Whether another attempt may succeed (a refused port may be open later, a wrong name stays wrong).
     """
 
     code = "unreachable"
@@ -172,13 +172,13 @@ class ConnectFailed(TransportError):
 
 
 class AuthenticationFailed(TransportError):
-    """The host did not accept who we say we are."""
+    """The host did not accept the user's credentials."""
 
     code = "authentication"
 
 
 class HostKeyRejected(TransportError):
-    """The host's key is unknown, or is not the one that is known."""
+    """The host's key is unknown, or differs from the known one."""
 
     code = "host-key"
 

@@ -1,7 +1,7 @@
 """The hooks that plugins implement, and the marker to implement them with.
 
-A plugin is a module (or object) named by an entry point of group ``rjob.transports``; the entry point's name is the
-URL scheme.  Hooks change only by addition.
+A plugin is a module (or object) named by an entry point of the group ``rjob.transports``; the entry point's name is
+the URL scheme. Hooks change only by addition.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ hookimpl = pluggy.HookimplMarker("rjob")
 
 @hookspec
 def rjob_transports() -> list[type[Transport]]:  # type: ignore[empty-body]
-    """Name the transports that this plugin brings.
+    """Return the transports that this plugin provides.
 
     Returns:
         The classes; each has its own ``scheme``.

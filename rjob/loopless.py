@@ -1,7 +1,7 @@
-"""Coroutines without an event loop: whether there is one, and waiting for descriptors either way.
+"""Waiting for descriptors in coroutines, with or without an event loop.
 
-A coroutine that waits for nothing can be run to its end by one ``send``.  So a verb for this machine needs no event
-loop, and does not import asyncio: a listing takes 142 ms instead of 196.  Whoever waits asks here, and
+A coroutine that never suspends can be run to its end by one ``send``. So a verb for this machine needs no event loop
+and does not import asyncio: a listing takes 142 ms instead of 196. Code that waits calls :func:`ready`;
 :mod:`rjob.core.loop` runs the coroutines.
 """
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _until: list[float] = []
-"""The moments at which waiting is to end, as time.monotonic() has them."""
+"""Deadlines on the clock of time.monotonic(), one for each nested :func:`limited`."""
 
 
-class TimeIsUp(Exception):  # noqa: N818  (not an error: somebody did not want to wait any longer)
-    """What was waited for has not come in time."""
+class TimeIsUp(Exception):  # noqa: N818  (not an error: the caller set the limit)
+    """A time limit passed before a descriptor became ready."""
 
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Wait no longer than this in what is done in here.  It holds without an event loop; a loop has timers of its own.
+    """Limit how long :func:`ready` waits within this block. Without an event loop only; a loop has its own timeouts.
 
     Args:
-        seconds: How long.
+        seconds: The time limit.
 
     Raises:
-        TimeIsUp: The time is over; :func:`ready` raises it.
+        TimeIsUp: The limit passed; :func:`ready` raises it.
     """
     _until.append(time.monotonic() + seconds)
     try:
@@ -42,23 +42,23 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 def running() -> bool:
-    """Whether there is an event loop here."""
+    """Whether the current thread runs an event loop."""
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 async def ready(*readable: int, writable: int | None = None) -> list[int]:
-    """Wait until one of the descriptors is ready.  Without an event loop this simply blocks; a loop goes on meanwhile.
+    """Wait until one of the descriptors is ready. Blocks without an event loop; with one, other tasks go on.
 
     Args:
-        readable: Descriptors that something may come from.
-        writable: A descriptor that is to take something.
+        readable: Descriptors to read from.
+        writable: A descriptor to write to.
 
     Returns:
-        Those that are ready.
+        The descriptors that are ready.
 
     Raises:
-        TimeIsUp: None is, and this was :func:`limited`.
+        TimeIsUp: None became ready within the limit set by :func:`limited`.
     """
     if not running():
         left = max(0.0, min(_until) - time.monotonic()) if _until else None

@@ -1,9 +1,9 @@
-"""The values that rjob's layers hand to each other: what to run, what a job is now, what a verb brought about.
+"""The values that rjob's layers pass to each other: what to run, the state of a job, the result of a verb.
 
-No behaviour lives here but what the value itself can answer.
+They have no behaviour beyond what a value can compute from itself.
 """
 
-# Annotations are not postponed here: a NamedTuple would compile each of them again, at every start.
+# Annotations are not postponed here: a NamedTuple would compile each of them again at every start.
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from rjob.errors import RjobError
 
 SCHEMA = 1
-"""The version of the ``--json`` form; additions do not change it."""
+"""The version of the ``--json`` format; additions do not change it."""
 
 
 class State(StrEnum):
-    """Where a job stands.  The finished ones are final."""
+    """The state of a job. The finished states are final."""
 
     NOT_STARTED = "NotStarted"
     RUNNING = "Running"
@@ -38,7 +38,7 @@ _FINISHED = frozenset({State.COMPLETED, State.FAILED, State.STOPPED, State.LOST}
 
 
 class JobSpec(NamedTuple):
-    """What to run, and how.  Exactly one of ``argv``, ``line`` and ``script`` is given.
+    """What to run, and how. Exactly one of ``argv``, ``line`` and ``script`` is given.
 
     Words are text; bytes that are not UTF-8 are carried as surrogate escapes (``os.fsencode``).
     """
@@ -48,30 +48,30 @@ class JobSpec(NamedTuple):
     line: str | None = None
     """A shell line."""
     script: bytes | None = None
-    """A script's text, sent along; its ``#!`` line or ``shell`` says what runs it."""
+    """A script's text, sent along; its ``#!`` line or ``shell`` names the interpreter."""
     script_name: str | None = None
     """The file that the script was read from, for display."""
     name: str | None = None
     cwd: str | None = None
-    """The directory to run in; None is the home directory (for a job on this machine: the caller's)."""
+    """The directory to run in; None for the home directory (for a job on this machine: the caller's directory)."""
     env: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, str], ...] = ()
-    """Environment that is never written to any disk."""
+    """Environment variables that are never written to any disk."""
     stdin: bytes | None = None
-    """What the command reads; None is the end of file at once."""
+    """The command's standard input; None for an immediate end of file."""
     shell: str | None = None
     """The program that runs ``line`` or ``script``."""
     login: bool = False
-    """Run by the user's login shell, which reads its profile first."""
+    """Whether the user's login shell, which reads its profile first, runs the job."""
     time_limit: float | None = None
     """Seconds after which the job is ended."""
     merge: bool = False
-    """Whether standard error goes where standard output goes."""
+    """Whether standard error is merged into standard output."""
     retry_of: str | None = None
     """The instance id of the job that this one repeats."""
 
     def __repr__(self) -> str:
-        """Everything but the values of the environment, which may be secret."""
+        """Show every field, but not the values of the environment, which may be secret."""
         shown = self._replace(
             env=tuple((key, "…") for key, _ in self.env), secrets=tuple((key, "…") for key, _ in self.secrets)
         )
@@ -79,33 +79,33 @@ class JobSpec(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A job, as its owner's facts tell it at one moment."""
+    """A job at one moment, according to its owner's facts."""
 
-    # What it is called; where it stands.
+    # Identity and state.
     id: int
     name: str
     instance_id: str
     state: State
     ref: str
-    """What to call it on the command line; carries ``@HOST`` when a host was named."""
+    """The job's reference on the command line; carries ``@HOST`` if a host was named."""
 
-    # How it came to stand there.
+    # The cause of the state.
     reason: str | None = None
     exit_code: int | None = None
     signal: int | None = None
 
-    # Where it is.
+    # Place.
     type: str = "BackgroundJob"
     location: str = "localhost"
     """Where the command runs, as the owner sees it."""
     host: str | None = None
-    """The owner as the user named it; None is this machine."""
+    """The owner as the user named it; None for this machine."""
     owner: str = ""
     """The owner's own host name."""
     machine: str = ""
     """The owner's machine id."""
 
-    # What it runs, and when it did.
+    # Command and times.
     command: str = ""
     """The command in one line, for people."""
     argv: tuple[str, ...] | None = None
@@ -113,48 +113,48 @@ class Job(NamedTuple):
     begin: datetime | None = None
     end: datetime | None = None
 
-    # What it has written, and how much of that was received.
+    # Output: bytes written and bytes received.
     out_bytes: int = 0
     err_bytes: int = 0
     out_received: int = 0
     err_received: int = 0
 
-    # What belongs to it.
+    # Relations and the record.
     retry_of: str | None = None
     survivors: int = 0
-    """How many of its processes live on after its command has ended."""
+    """The number of its processes that live on after its command has ended."""
     children: tuple["Job", ...] = ()
     record: dict[str, Any] = {}  # noqa: RUF012  (a NamedTuple's default; never changed)
-    """The start record, whole."""
+    """The complete start record."""
     foreign: bool = False
-    """Whether it belongs to another machine under the home of the one that was asked."""
+    """Whether it belongs to another machine that shares the home of the machine that answered."""
 
     @property
     def has_more_data(self) -> bool:
-        """Whether there are bytes that nobody has received."""
+        """Whether there is output that has not been received."""
         if self.children:
             return any(child.has_more_data for child in self.children)
         return _new(self.out_bytes, self.out_received) or _new(self.err_bytes, self.err_received)
 
 
 def _new(size: int, received: int) -> bool:
-    """Whether a stream holds new bytes.  Of one that was cut short after more had been received, all are new."""
+    """Whether a stream holds new bytes. If it was truncated below the received count, all its bytes are new."""
     return size > received or 0 < size < received
 
 
 class Result(NamedTuple):
-    """What a verb brought about: the jobs it reached, and an error for each that it did not."""
+    """The result of a verb: the jobs that it reached, and an error for each that it did not."""
 
     jobs: tuple[Job, ...] = ()
     errors: tuple[RjobError, ...] = ()
     more: int = 0
-    """How many finished jobs a listing left out."""
+    """The number of finished jobs that a listing left out."""
 
 
 class Finding(NamedTuple):
-    """One thing that the doctor looked at."""
+    """One result of a check of the doctor."""
 
     level: str
-    """``ok``, ``note`` (it works, but) or ``problem``."""
+    """``ok``, ``note`` (it works with a restriction) or ``problem``."""
     text: str
     hint: str | None = None

@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LIMIT = 10_000
-"""The most names that one node set may stand for; more is a slip of the finger."""
+"""The most names that one node set may stand for; a larger set is taken for a typing error."""
 
-# 18 digits: every number fits a machine word, so a range's length can be asked without building it.
+# 18 digits: every number fits a machine word, so a range's length can be computed without building the range.
 _RANGE = r"([0-9]{1,18})(?:-([0-9]{1,18})(?:/([0-9]{1,18}))?)?"
 _BRACKET = r"\[([^\[\]]*)\]"
 _DIGITS = r"([0-9]{1,18})"
 _PLACES = 8
-"""Numbers in a name that is folded; one with more is no host's, and each of them costs another pass."""
+"""The most numbers in a name that is folded: more do not occur in host names, and each costs another pass."""
 
 
 def expand(text: str, *, limit: int = LIMIT) -> list[str]:
-    """Write a node set out.
+    """Expand a node set to names.
 
     A bracket holds numbers and ranges, ``[1-3,7]``, with an optional step, ``[1-9/2]``; leading zeros are kept.
-    Several brackets in one name give every combination.  Brackets around an IPv6 address are left alone.
+    Several brackets in one name give every combination. Brackets around an IPv6 address are left alone.
 
     Args:
         text: Names separated by commas.
@@ -44,7 +44,7 @@ def expand(text: str, *, limit: int = LIMIT) -> list[str]:
 
 
 def fold(names: Iterable[str]) -> str:
-    """Write names as a node set, for display.
+    """Fold names into a node set, for display.
 
     Args:
         names: Host names; duplicates count once.
@@ -52,7 +52,7 @@ def fold(names: Iterable[str]) -> str:
     Returns:
         A node set that expands to the same set of names; numbers are sorted, otherwise the order is kept.
     """
-    # Splitting at the numbers leaves them at the odd places; each such place is one dimension to fold.
+    # Splitting at the numbers puts them at the odd indexes; each odd index is one dimension to fold.
     rows = [tuple(_split_digits(name)) for name in dict.fromkeys(names)]
     for place in range(max(map(len, rows), default=0) - 2, 0, -2):
         groups: dict[tuple[str, ...], list[str]] = {}
@@ -69,7 +69,7 @@ def fold(names: Iterable[str]) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """Cut at the commas outside brackets."""
+    """Split a text at the commas outside brackets."""
     words, depth, start = [], 0, 0
     for index, char in enumerate(text):
         depth += (char == "[") - (char == "]")
@@ -87,9 +87,9 @@ def _split(text: str) -> list[str]:
 
 
 def _expand_word(word: str, text: str, limit: int) -> list[str]:
-    """Write one word out: the product of its brackets."""
+    """Expand one word to the product of its brackets."""
     names = [""]
-    # The pattern's one group puts what brackets hold at the odd places.
+    # The pattern's one group puts the content of brackets at the odd indexes.
     for place, part in enumerate(re.split(_BRACKET, word)):
         if not place % 2:
             choices = [part]
@@ -104,7 +104,7 @@ def _expand_word(word: str, text: str, limit: int) -> list[str]:
 
 
 def _numbers(part: str, text: str, limit: int) -> list[str]:
-    """Write one bracket out."""
+    """Expand the content of one bracket."""
     numbers: list[str] = []
     for item in part.split(","):
         match = re.fullmatch(_RANGE, item.strip())
@@ -126,13 +126,13 @@ def _numbers(part: str, text: str, limit: int) -> list[str]:
 
 
 def _split_digits(name: str) -> list[str]:
-    """Cut a name into text, number, text, …; one that holds node set syntax itself stays whole."""
+    """Split a name into text, number, text, ...; a name with node set syntax or too many numbers stays whole."""
     parts = [name] if re.search(r"[\[\],]", name) else re.split(_DIGITS, name)
     return parts if len(parts) <= 2 * _PLACES + 1 else [name]
 
 
 def _fold_numbers(values: list[str]) -> str:
-    """Write numbers as one bracket."""
+    """Fold numbers into one bracket."""
     if len(values) == 1:
         return values[0]
     runs: list[list[str]] = []
@@ -145,7 +145,7 @@ def _fold_numbers(values: list[str]) -> str:
 
 
 def _width(number: str) -> int:
-    """How far to pad: a number without leading zeros asks for none."""
+    """Return the width to pad to: 0 for a number without leading zeros."""
     return len(number) if len(number) > 1 and number.startswith("0") else 0
 
 

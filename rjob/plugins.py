@@ -1,7 +1,7 @@
-"""Owns the plugins: which transport serves a scheme, where it comes from, and what is wrong with it.
+"""The plugins: which transport serves a scheme, which distribution provides it, and why it may be unusable.
 
-Nothing is imported before it is asked for.  The built-in transports are found in a table in the code; only another
-scheme makes the installed distributions be searched for entry points, for that takes as long as a whole verb.
+A plugin is imported when it is first needed. The built-in transports are found in a table in the code. Only for
+another scheme are the installed distributions searched for entry points, because that takes as long as a whole verb.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from rjob.transports.base import Transport
 
 GROUP = "rjob.transports"
-"""The entry points' group; an entry point's name is a scheme."""
+"""The group of the entry points; an entry point's name is a scheme."""
 
 BUILTIN = {"local": "rjob.transports.local", "ssh": "rjob.transports.ssh"}
 """The modules of the built-in transports by scheme: the same as this distribution's entry points."""
 
 DISTRIBUTION = "rjob-cli"
-"""The distribution that the built-in transports belong to."""
+"""The distribution that contains the built-in transports."""
 
 
 class PluginInfo(NamedTuple):
-    """What is known about one plugin.
+    """A plugin, as ``rjob plugins`` lists it.
 
     Attributes:
         scheme: The URL scheme that it serves.
-        distribution: The distribution that brings it.
-        version: That distribution's version, None where it does not say.
+        distribution: The distribution that provides it.
+        version: That distribution's version, None if unknown.
         module: The module that is imported.
         origin: How it was found.
         error: Why it cannot be used, None if it can.
@@ -53,7 +53,7 @@ class PluginInfo(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """Where a plugin is to be had."""
+    """Where a plugin can be imported from."""
 
     scheme: str
     distribution: str
@@ -74,13 +74,13 @@ class Plugins:
                 self._manager.set_blocked(name.strip().lower())
 
     def transport(self, scheme: str) -> type[Transport]:
-        """The transport that serves a scheme, loaded if it was not yet.
+        """Return the transport that serves a scheme; load it at its first use.
 
         Args:
-            scheme: As in the URL, lower case.
+            scheme: The scheme as in the URL, lower case.
 
         Raises:
-            PluginError: There is none, there are several, or it cannot be loaded; the same one at each call.
+            PluginError: There is none, there are several, or it cannot be loaded. Later calls raise the same error.
         """
         if scheme in self._failures:
             raise self._failures[scheme].with_traceback(None)
@@ -93,13 +93,13 @@ class Plugins:
         return self._transports[scheme]
 
     def register(self, plugin: object) -> None:
-        """Add a plugin that is at hand, without an entry point; for tests and for programs that embed rjob.
+        """Add a plugin object without an entry point; for tests and for programs that embed rjob.
 
         Args:
             plugin: A module or object that implements :func:`rjob.hookspecs.rjob_transports`.
 
         Raises:
-            PluginError: What it brings is not a transport, or its scheme is taken.
+            PluginError: It provides something that is not a transport, or its scheme is taken.
         """
         name = getattr(plugin, "__name__", None) or type(plugin).__name__
         for transport in self._classes(plugin, None, name):
@@ -108,7 +108,7 @@ class Plugins:
             self._transports[transport.scheme] = transport
 
     def listing(self) -> list[PluginInfo]:
-        """Every plugin that is installed, each loaded to see whether it can be."""
+        """List every installed plugin; load each to find out whether it can be used."""
         found: list[PluginInfo] = []
         own = _own_version()
         for scheme, module in BUILTIN.items():
@@ -148,7 +148,7 @@ class Plugins:
         raise PluginError(f"{source.distribution}: {source.module} brings no transport for {source.scheme}:")
 
     def _classes(self, plugin: object, name: str | None, distribution: str) -> list[type[Transport]]:
-        """What one plugin brings, checked."""
+        """Return the transport classes that a plugin provides. PluginError if one is not a Transport with a scheme."""
         from rjob.transports.base import Transport
 
         try:
@@ -185,10 +185,10 @@ _REASON_LIMIT = 300
 
 
 def reason(error: BaseException) -> str:
-    """Say in one line what a plugin raised.
+    """Describe in one line the exception that a plugin raised.
 
     Args:
-        error: Any exception, also one that cannot say what it is.
+        error: Any exception, even one whose ``__str__`` fails.
     """
     try:
         text = " ".join(str(error).split())
@@ -210,7 +210,7 @@ def _ambiguous(scheme: str, distributions: Iterable[str]) -> PluginError:
 
 
 def _entry_points(scheme: str | None = None) -> list[EntryPoint]:
-    """The entry points of other distributions, for one scheme or for all."""
+    """Return the entry points of other distributions, for one scheme or for all."""
     from importlib import metadata
 
     return [

@@ -1,4 +1,4 @@
-"""How a job is named on the command line: ``SEL[@HOST]``."""
+"""References: how a job is named on the command line, ``SEL[@HOST]``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rjob.errors import UsageError
 Kind = Literal["id", "range", "name", "glob", "instance", "last", "child"]
 
 NAME_BYTES = 200
-"""The longest name, in UTF-8."""
+"""The longest job name, in bytes of UTF-8."""
 
 _INSTANCE = r"[0-9a-f]{8,32}"
 _RANGE = r"([0-9]+)-([0-9]+)"
@@ -21,19 +21,19 @@ _JOINERS = "\u200c\u200d"
 
 
 class Reference(NamedTuple):
-    """One word that stands for one or more jobs; the fields that its kind does not use keep their defaults."""
+    """A word that stands for one or more jobs; the fields that its kind does not use keep their defaults."""
 
     kind: Kind
     text: str
     """The word as it was given."""
     host: str | None = None
-    """The machine after the first ``@``, or None."""
+    """The host after the first ``@``, or None."""
     id: int = 0
-    """id, child: the job's number; range: the first."""
+    """id, child: the job's id; range: the first id."""
     end: int = 0
-    """range: the last number."""
+    """range: the last id."""
     name: str = ""
-    """name: the name; glob: the pattern, to be matched without regard to case."""
+    """name: the name; glob: the pattern, which is matched case-insensitively."""
     instance: str = ""
     """instance: 8 to 32 hexadecimal digits in lower case, without dashes."""
     child: str = ""
@@ -41,14 +41,14 @@ class Reference(NamedTuple):
 
 
 def parse(text: str) -> Reference:
-    """Read a reference.
+    """Parse a reference.
 
     Args:
         text: ``17``, ``3-7``, ``build``, ``build*``, ``last``, ``17.3``, ``17.web3`` or 8 or more digits of an
             instance id, each with or without ``@HOST``.
 
     Returns:
-        What it says; whether such a job exists is another matter.
+        The reference. Whether such a job exists is not checked.
 
     Raises:
         UsageError: It cannot stand for a job.
@@ -62,13 +62,13 @@ def parse(text: str) -> Reference:
 
 
 def check_name(name: str) -> None:
-    """Make sure that a name can be given to a job and read back as a reference.
+    """Check that a job can have a name, and that the name reads back as a reference to it.
 
     Args:
-        name: What the user wants to call the job.
+        name: The name that the user chose for the job.
 
     Raises:
-        UsageError: It reads as another kind of reference, or holds what no name may hold.
+        UsageError: It reads as another kind of reference, or holds a forbidden character.
     """
     if problem := _problem(name):
         raise UsageError(f"not a job name: {name!r}: {problem}")
@@ -84,12 +84,12 @@ def _selector(text: str) -> Reference:
         first, last = _number(match[1], text), _number(match[2], text)
         if first <= last:
             return Reference("range", text, id=first, end=last)
-        # An instance id's first digits, 12345678-1234, can look like a range, but then it runs backwards.
+        # The first digits of an instance id, 12345678-1234, can look like a range, but then it runs backwards.
         if not instance:
             raise UsageError(f"range runs backwards: {text!r}", job=text)
     if instance:
         return Reference("instance", text, instance=instance)
-    # Before the glob, so that 17.web* is about the children of 17: no name can begin like that.
+    # Before the glob, so that 17.web* names the children of 17: no job name can begin like that.
     if match := re.fullmatch(_CHILD, text):
         return Reference("child", text, id=_number(match[1], text), child=match[2])
     return Reference("glob" if re.search(r"[*?\[]", text) else "name", text, name=text)
@@ -102,7 +102,7 @@ def _number(digits: str, text: str) -> int:
 
 
 def _instance(text: str) -> str:
-    """The digits of an instance id or its beginning; empty if it is not one."""
+    """Return the digits of an instance id or of its beginning; empty if the text is neither."""
     text = text.lower()
     digits = text.replace("-", "")
     if not re.fullmatch(_INSTANCE, digits):

@@ -1,4 +1,4 @@
-"""The table of settings: what the settings file may hold, and the check that it holds nothing else."""
+"""The table of settings, and the check of a settings file against it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Table = Literal["defaults", "hosts"]
 
 
 class Key(NamedTuple):
-    """One setting: all that the check, ``rjob config`` and the documentation know about it."""
+    """One setting, as the check, ``rjob config`` and the documentation use it."""
 
     name: str
     type: str
@@ -25,7 +25,7 @@ class Key(NamedTuple):
     tables: tuple[Table, ...]
     description: str
     env: str | None = None
-    """The environment variable that comes before the file."""
+    """The environment variable that overrides the file."""
 
 
 _DEFAULTS: tuple[Table, ...] = ("defaults",)
@@ -68,11 +68,11 @@ KEYS = (
 """Every setting, once."""
 
 OPTIONS = "options"
-"""The table within ``[hosts.NAME]`` whose keys belong to the host's transport and are passed on as they are."""
+"""The table within ``[hosts.NAME]`` whose keys belong to the host's transport and are passed on unchanged."""
 
 
 class Type(NamedTuple):
-    """A kind of value: how a message names it, and how it is checked (ValueError, TypeError or UsageError)."""
+    """A type of value: its name in messages, and its parser, which raises ValueError, TypeError or UsageError."""
 
     says: str
     read: Callable[[Any], Any]
@@ -80,7 +80,7 @@ class Type(NamedTuple):
 
 def _number(low: int, high: float = float("inf")) -> Callable[[Any], int]:
     def read(value: Any) -> int:
-        # TOML's true is not 1, although Python's is.
+        # In Python, True is an int equal to 1; in TOML, true is not a number.
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError
         return value
@@ -126,27 +126,28 @@ TYPES = {
     "duration": Type("seconds, or a duration such as 1m30s", _seconds),
     "names": Type("a string or a list of strings", _names),
 } | {key.type: _choice(key.type) for key in KEYS if "|" in key.type}
-"""The kinds of value by the word that KEYS uses."""
+"""The types of value by the word that KEYS uses."""
 
 
 def check(data: Mapping[str, Any], path: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Make sure that a settings file holds known keys with usable values.
+    """Check that a settings file holds only known keys with usable values.
 
     Args:
-        data: What the file holds.
+        data: The parsed content of the file.
         path: The file, for messages.
 
     Returns:
-        The tables ``defaults``, ``hosts`` and ``groups``, with durations in seconds and lists where one word would do.
+        The tables ``defaults``, ``hosts`` and ``groups``, with durations in seconds, and with lists where the file may
+        have a single word.
 
     Raises:
-        ConfigError: It does not; the message names the table and the key.
+        ConfigError: A table, key or value is wrong; the message names the table and the key.
     """
     return _Checker(path).tables(data)
 
 
 def from_text(key: Key, text: str) -> Any:
-    """Read a setting from its environment variable.
+    """Parse a setting from its environment variable.
 
     Args:
         key: The setting.
@@ -163,7 +164,7 @@ def from_text(key: Key, text: str) -> Any:
 
 
 class _Checker:
-    """Turns what a file holds into tables of known keys, or says where it is wrong."""
+    """The check of a settings file: each method returns a checked part, or raises ConfigError with its place."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -243,7 +244,7 @@ class _Checker:
             raise self.error(f"{name}: no secret belongs in this file", where, hint=hint)
 
     def no_password(self, name: str, value: Any, where: str) -> None:
-        """Refuse ``ssh://user:password@host``, which every verb that shows the settings would print."""
+        """Refuse ``ssh://user:password@host``: every verb that shows the settings would print the password."""
         for text in value if isinstance(value, list) else [value]:
             # Without a scheme, commas separate hosts: "gpu:22,ada@web" holds no password.
             for word in [text] if "://" in str(text) else str(text).split(","):
@@ -256,24 +257,24 @@ class _Checker:
 
 _PRIVATE = r"(?i)(?:.*[_-])?(?:password|passwd|passphrase|secret|token)"
 HOST = r"(?!\.$)[^\s@/:,\[\]\0-\x1f\x7f-][^\s@/:,\[\]\0-\x1f\x7f]*"
-"""A host's or group's name: not an option, free of the characters of URLs, references, node sets and groups."""
+"""A host's or group's name: not like an option, without characters of URLs, references, node sets and groups."""
 
 _NOT_IN_NAMES = "blanks, @ / : , [ or ], nor begin with -"
 
 
 def wrong(path: Path | None, table: str, problem: str, hint: str | None = None) -> ConfigError:
-    """The error about a place in the settings file."""
+    """Build the error about a place in the settings file."""
     places = (f"{path}:" if path else "", f"[{table}]" if table else "", problem)
     return ConfigError(" ".join(filter(None, places)), hint=hint)
 
 
 def dotted(*names: str) -> str:
-    """A key as TOML writes it."""
+    """Join names into a key as TOML writes it."""
     return ".".join(name if re.fullmatch("[A-Za-z0-9_-]+", name) else f'"{name}"' for name in names)
 
 
 def suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """A hint about a name that is not known: the nearest one that is, else all."""
+    """Return a hint about an unknown name: the most similar known one, else all known ones."""
     import difflib
 
     known = list(known)

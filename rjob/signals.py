@@ -1,4 +1,4 @@
-"""Signals by name and by number, as this machine has them."""
+"""Signals by name and by number, as this machine defines them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HIGHEST = 64
 
 
 def number_of(name: str) -> int | None:
-    """The number of a signal; None for an unknown one.
+    """Return the number of a signal; None if it is unknown.
 
     Args:
         name: ``TERM``, ``SIGTERM`` or ``15``.
@@ -24,7 +24,7 @@ def number_of(name: str) -> int | None:
 
 
 def name_of(number: int) -> str:
-    """``SIGTERM`` for 15; ``signal 99`` for what has no name.
+    """Return a signal's name: ``SIGTERM`` for 15, ``signal 99`` for a number without a name.
 
     Args:
         number: The signal's number.
@@ -36,7 +36,7 @@ def name_of(number: int) -> str:
 
 
 def word_of(text: str) -> str:
-    """A signal as runners take it.
+    """Convert a signal to the form that runners accept: a name without ``SIG``, or a number.
 
     Args:
         text: ``TERM``, ``SIGTERM`` or ``15``.

@@ -1,4 +1,4 @@
-"""Durations and instants, as people write and read them."""
+"""Durations and points in time: parsing the forms that people write, and formatting them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST = 100 * 366 * 86400
 
 
 def duration(text: str) -> float:
-    """Read a duration.
+    """Parse a duration.
 
     Args:
         text: ``1h30m``, ``1.5h``, ``2d``, with the units w, d, h, m and s in this order; a bare number is seconds.
@@ -33,15 +33,15 @@ def duration(text: str) -> float:
 
 
 def instant(text: str, now: datetime | None = None) -> datetime:
-    """Read a point in time, in the local time zone unless it names another.
+    """Parse a point in time, in the local time zone unless it names another.
 
     Args:
         text: A duration (that long ago), ``now``, ``today`` and ``yesterday`` (their midnight), a time of today such
             as ``09:00``, or ISO 8601 such as ``2026-11-23``, ``2026-11-23T09:00`` or ``2026-11-23T08:00Z``.
-        now: The present, with a time zone; the clock's when None.
+        now: The current time, with a time zone; None for the clock's.
 
     Returns:
-        The instant in UTC.
+        The time in UTC.
 
     Raises:
         UsageError: It is none of these.
@@ -50,7 +50,7 @@ def instant(text: str, now: datetime | None = None) -> datetime:
     try:
         ago = _duration(text)
         moment = now - timedelta(seconds=ago) if ago is not None else _calendar(text, now)
-        # A moment without a time zone is local: that is how astimezone takes it.
+        # astimezone takes a datetime without a time zone as local time.
         return moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError) as error:
         hint = "write it as 2h (ago), today, 09:00 or 2026-11-23T09:00"
@@ -58,10 +58,10 @@ def instant(text: str, now: datetime | None = None) -> datetime:
 
 
 def iso(moment: datetime) -> str:
-    """Write an instant for programs.
+    """Format a time for programs.
 
     Args:
-        moment: With a time zone.
+        moment: A time with a time zone.
 
     Returns:
         ISO 8601 in UTC to the second, ``2026-11-23T08:36:56Z``.
@@ -70,13 +70,13 @@ def iso(moment: datetime) -> str:
 
 
 def parse_iso(text: str) -> datetime:
-    """Read what :func:`iso` wrote.
+    """Parse the format of :func:`iso`.
 
     Args:
         text: ISO 8601; in UTC if it names no time zone.
 
     Returns:
-        The instant in UTC.
+        The time in UTC.
 
     Raises:
         ValueError: It is not ISO 8601.
@@ -86,11 +86,11 @@ def parse_iso(text: str) -> datetime:
 
 
 def short(moment: datetime, now: datetime | None = None) -> str:
-    """Write an instant for a table, in local time.
+    """Format a time for a table, in local time.
 
     Args:
-        moment: With a time zone.
-        now: The present, with a time zone; the clock's when None.
+        moment: A time with a time zone.
+        now: The current time, with a time zone; None for the clock's.
 
     Returns:
         ``09:41:07`` today, ``Nov 12 09:41`` this year, else ``2024-11-12``.
@@ -103,10 +103,10 @@ def short(moment: datetime, now: datetime | None = None) -> str:
 
 
 def took(seconds: float) -> str:
-    """Write a duration for a table: its two largest units.
+    """Format a duration for a table, with its two largest units.
 
     Args:
-        seconds: How long; a negative one (two clocks that disagree) counts as nothing.
+        seconds: The duration; a negative one (from two clocks that disagree) counts as 0.
 
     Returns:
         ``0.4s``, ``12s``, ``3m05s``, ``2h10m`` or ``3d04h``.
@@ -137,7 +137,7 @@ def _duration(text: str) -> float | None:
 
 
 def _calendar(text: str, now: datetime) -> datetime:
-    """Read what is not a duration; the result is local where it has no time zone."""
+    """Parse a time that is not a duration; a result without a time zone is local."""
     if text == "now":
         return now
     day = now.astimezone().date()

@@ -1,4 +1,4 @@
-"""Owns the ``openssh`` scheme: hosts reached through the system's ``ssh``.  It is the worked example of a transport."""
+"""Owns the ``openssh`` scheme: hosts reached through the system's ``ssh``. It is the worked example of a transport."""
 
 import asyncio
 import contextlib
@@ -11,20 +11,20 @@ from rjob.errors import AuthenticationFailed, ConnectFailed, ConnectionLost, Hos
 from rjob.hookspecs import hookimpl
 from rjob.transports.base import CHUNK, Chunk, Connection, Process, Stream, Transport, command_line
 
-# What may be in the last line that ssh says when it cannot log in, and which error that is.
+# Texts that occur in the last line of ssh's output when it cannot log in, and the error that each stands for.
 _COMPLAINTS = {"verification failed": HostKeyRejected, "denied": AuthenticationFailed, "timed out": TimedOut}
 
 
 class OpenSSHTransport(Transport):
-    """A host as ``ssh`` knows it."""
+    """A host that ``ssh`` can reach."""
 
     scheme = "openssh"  # the URL scheme, and the name of the entry point in pyproject.toml
 
     async def connect(self) -> Connection:
-        """Log in once, so that a host out of reach is found out here.  The commands share what this opens."""
+        """Log in once, so that an unreachable host is detected here. All commands share this connection."""
         if not self.target.host:
             raise UsageError(f"no host in {self.target.name!r}", hint="write openssh://[user@]host[:port]")
-        target, get, batch = self.target, self.settings.get, "no" if os.isatty(0) else "yes"  # can anybody answer?
+        target, get, batch = self.target, self.settings.get, "no" if os.isatty(0) else "yes"  # can the user answer?
         key, patience = get("identity_file"), get("connect_timeout", 15)
         if key and not os.access(key, os.F_OK):  # ssh would go on without it
             raise ConnectFailed(f"identity_file: {key}: no such file", host=target.name)
@@ -33,10 +33,10 @@ class OpenSSHTransport(Transport):
         options |= {"-oConnectTimeout=": round(patience) or 1, "-oBatchMode=": batch, "-oLogLevel=": "ERROR"}
         words = ["ssh", "-T", "-a", "-x", *(f"{option}{value}" for option, value in options.items() if value)]
         connection = _Connection([*words, "-oRemoteCommand=none"], self.target.host, target.name, 5 + patience)
-        if b"\ncontrolpath " not in (await connection.ask("-G"))[1]:  # else it is the user's own to rule
+        if b"\ncontrolpath " not in (await connection.ask("-G"))[1]:  # else the user's own settings apply
             folder = f"{os.environ.get('XDG_RUNTIME_DIR') or '/tmp'}/rjob-ssh-{os.getuid()}"  # noqa: S108  (see below)
             os.makedirs(folder, mode=0o700, exist_ok=True)
-            if (found := os.lstat(folder)).st_mode != 0o040700 or found.st_uid != os.getuid():  # a folder, no link
+            if (found := os.lstat(folder)).st_mode != 0o040700 or found.st_uid != os.getuid():  # a folder, not a link
                 raise ConnectFailed(f"{folder} is not a folder of yours alone", host=self.target.name)
             connection.ssh += [f"-oControlPath={folder}/%C", "-oControlPersist=60"]
         if (told := await connection.ask("-oControlMaster=auto"))[0] == 255:
@@ -53,7 +53,7 @@ class _Connection(Connection):  # one ssh process for each command; they share a
         self.processes: set[_Process] = set()
 
     async def ask(self, *options: str) -> tuple[int, bytes]:
-        """The status of a short call, and what it says before it ends: a master that goes on keeps the pipe open."""
+        """Run ssh briefly; return its status and its output until it exits: a master that stays keeps the pipe open."""
         readable, writable = os.pipe()
         with os.fdopen(readable, "rb", 0) as end, os.fdopen(writable, "wb") as other:
             os.set_blocking(readable, False)
@@ -75,7 +75,7 @@ class _Connection(Connection):  # one ssh process for each command; they share a
         await asyncio.gather(*(process.close() for process in self.processes))
 
 
-class _Process(Process):  # what one ssh process makes of its command
+class _Process(Process):  # one ssh process and its command
     def __init__(self, child: asyncio.subprocess.Process, connection: _Connection) -> None:
         assert child.stdin and child.stdout and child.stderr  # noqa: PT018
         self._child, self._stdin, self._connection = child, child.stdin, connection
@@ -83,7 +83,7 @@ class _Process(Process):  # what one ssh process makes of its command
         self._reads = {name: asyncio.create_task(stream.read(CHUNK)) for name, stream in self._streams.items()}
 
     async def write(self, data: bytes) -> None:
-        with contextlib.suppress(ConnectionError):  # it no longer reads: see Process.write
+        with contextlib.suppress(ConnectionError):  # the command no longer reads: see Process.write
             self._stdin.write(data)
             await self._stdin.drain()  # waits while the command takes no more
 
@@ -101,7 +101,7 @@ class _Process(Process):  # what one ssh process makes of its command
         return None
 
     async def wait(self) -> int | None:
-        # 255 is ssh's own; but while the master stands, it is the command's status, or stands for a signal.
+        # 255 is ssh's own status; but while the master is alive, it is the command's, or stands for a signal.
         if (status := await self._child.wait()) < 0 or (status == 255 and (await self._connection.ask("-Ocheck"))[0]):
             raise ConnectionLost("the connection broke", hint="try again", host=self._connection.name)
         return status
@@ -111,11 +111,11 @@ class _Process(Process):  # what one ssh process makes of its command
         for task in self._reads.values():
             task.cancel()
         with contextlib.suppress(ProcessLookupError, TimeoutError):
-            os.kill(self._child.pid, 9)  # ssh can miss 15; kill() reaps it behind asyncio's back, before Python 3.13
+            os.kill(self._child.pid, 9)  # ssh can miss 15; before Python 3.13, kill() reaps it unknown to asyncio
             await asyncio.wait_for(self._child.communicate(), 5)
 
 
 @hookimpl
 def rjob_transports() -> list[type[Transport]]:
-    """What rjob calls once the entry point has led it to this module."""
+    """Return the transports of this module; rjob finds the module by its entry point."""
     return [OpenSSHTransport]

@@ -1,4 +1,4 @@
-"""The program rjob: its verbs, the boundary where errors become messages, and exit statuses."""
+"""The program rjob: its verbs, the conversion of errors to messages, and exit statuses."""
 
 import os
 import sys
@@ -34,13 +34,13 @@ VERBS = {
     "doctor": "doctor",
     "registry": "registry",
 }
-"""The verbs, in the order of the help text, and the modules under rjob.cli that they are in."""
+"""The verbs, in the order of the help text, with their modules under rjob.cli."""
 
 
 class Verbs(TyperGroup):
     """The group of all verbs.
 
-    Of these only the one that is used is imported and built, for that takes a good part of a short command's time.
+    Only the verb that is used is imported and built: building all takes a good part of a short command's time.
     """
 
     def __init__(self, **attributes: Any) -> None:
@@ -57,7 +57,7 @@ class _Commands(MutableMapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._built:
             command = get_command(import_module(f"rjob.cli.{VERBS[name]}").app)
-            # A module with one verb gives a command, one with several a group, and registry is one itself.
+            # A module with one verb yields a command, one with several verbs a group; registry is itself a group.
             inner = command.commands.get(name) if isinstance(command, TyperGroup) else None
             self._built[name] = inner or command
         return self._built[name]
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program.
 
     Args:
-        arguments: The command line without the program's name; this process's when None.
+        arguments: The command line without the program's name; None for this process's.
 
     Returns:
         The exit status.
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     output.prepare()
     if "_RJOB_COMPLETE" in os.environ:
-        # Typer would have rich draw the help texts of completions, which takes longer than all the rest.
+        # Typer would use rich for the help texts of completions, which takes longer than all the rest.
         sys.modules["rich"] = None  # type: ignore[assignment]
     command = get_command(app)
     try:
@@ -120,14 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RjobError as error:
         return _fail(error, words)
     except SystemExit as end:
-        # Typer ends so after it has completed a command line.
+        # Typer raises this after it has completed a command line.
         return _status(1, _parameters(words)) if end.code else 0
     except Exception:
-        # A fault of rjob itself: its traceback is wanted, but its status must not pass for a job's.
+        # A fault of rjob itself: show the traceback, but do not let the exit status pass for a job's.
         traceback.print_exc()
         return _status(1, _parameters(words))
     finally:
-        # Only what was imported can have opened something.
+        # Connections are open only if this module was imported.
         if call := sys.modules.get("rjob.cli.client"):
             call.hang_up()
 
@@ -144,12 +144,12 @@ def _fail(error: RjobError, words: Sequence[str]) -> int:
 
 
 def _status(status: int, parameters: dict[str, Any]) -> int:
-    """The status of an error; where a job's status is expected, one that is no job's."""
+    """Return the exit status for an error: UNKNOWN where a job's exit status is expected."""
     return UNKNOWN if parameters.get("gives_job_status") else status
 
 
 def _parameters(words: Sequence[str]) -> dict[str, Any]:
-    """What can be understood of a command line that may be wrong."""
+    """Parse as much as possible of a command line that may be malformed."""
     verb = next((word for word in words if not word.startswith("-")), "")
     if verb not in VERBS:
         return {}

@@ -1,4 +1,4 @@
-"""The way from a verb to the job manager."""
+"""The client: how a verb calls the job manager."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ T = TypeVar("T")
 
 @cache
 def caller() -> Caller:
-    """Whoever gave this command."""
+    """Return the caller that gave this command."""
     return Caller.here()
 
 
 @cache
 def config() -> Config:
-    """The settings in force."""
+    """Return the settings in force."""
     return Config.load()
 
 
 def open_manager() -> JobManager:
-    """A job manager with the settings in force."""
+    """Build a job manager with the settings in force."""
     from rjob.core.manager import JobManager
 
     return JobManager(config(), caller=caller())
 
 
 class _Session(NamedTuple):
-    """What all calls of one command line share: a host is logged in to once."""
+    """The state that all calls of one command line share, so that each host is logged in to once."""
 
     manager: JobManager
     runs: Runs
@@ -57,16 +57,16 @@ def call(
     hosts: Sequence[str] = (),
     loop: bool = False,
 ) -> T:
-    """Have the job manager do something.
+    """Run work with the job manager.
 
     Args:
-        work: What to do with it.
-        jobs: The references that it is about.
-        hosts: What ``-H`` was given.
+        work: A coroutine function that takes the job manager.
+        jobs: The references concerned.
+        hosts: The arguments of ``-H``.
         loop: Whether an event loop is needed even for jobs of this machine.
 
     Returns:
-        What the work returned.
+        The result of the work.
     """
     manager, runs = _session()
     loop = loop or manager.needs_loop(jobs, hosts)

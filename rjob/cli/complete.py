@@ -1,4 +1,4 @@
-"""Completion of hosts and jobs, from this machine's files only: fast, and silent whatever goes wrong."""
+"""Completion of hosts and jobs, from this machine's files only: fast, and silent on every error."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Of a long registry the end is read: the newest jobs are the ones that are asked for.
+# Only the end of a long registry is read: users ask for the newest jobs.
 _TAIL = 256 * 1024
-# Other words would have to be quoted, each shell in its own way.
+# Other words would need quoting, which differs from shell to shell.
 _PLAIN = re.compile(r"\w[\w.+-]*")
 
 
 def hosts(incomplete: str) -> list[str]:
-    """The hosts and groups of the settings file that a word may become.
+    """Return the hosts and groups of the settings file that begin with a word.
 
     Args:
         incomplete: The beginning of the word.
@@ -27,26 +27,26 @@ def hosts(incomplete: str) -> list[str]:
 
         config = Config.load()
         names = [".", *config.host_names, *(f"@{group}" for group in config.group_names), "@all"]
-    except Exception:  # nothing may disturb the line that is being typed
+    except Exception:  # no error may disturb the line that is being typed
         return []
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
 
 
 def jobs(incomplete: str) -> list[str]:
-    """The ids and names of this machine's jobs that a word may become.
+    """Return the ids and names of this machine's jobs that begin with a word.
 
     Args:
         incomplete: The beginning of the word.
     """
     try:
         words = dict.fromkeys(["last", *_known()])
-    except Exception:  # as above
+    except Exception:  # no error may disturb the line that is being typed
         return []
     return [word for word in words if word.startswith(incomplete)]
 
 
 def states(incomplete: str) -> list[str]:
-    """The states that a word may become.
+    """Return the states that begin with a word.
 
     Args:
         incomplete: The beginning of the word.
@@ -57,7 +57,7 @@ def states(incomplete: str) -> list[str]:
 
 
 def _known() -> Iterator[str]:
-    """Ids and names, the newest first."""
+    """Yield ids and names, the newest first."""
     import json
 
     owner = _owner()
@@ -76,7 +76,7 @@ def _known() -> Iterator[str]:
 
 
 def _owner() -> Path | None:
-    """This machine's folder."""
+    """Return this machine's folder in the home; None if it is unknown."""
     from pathlib import Path
 
     from rjob.config import home
@@ -86,7 +86,7 @@ def _owner() -> Path | None:
         machine = file.read_text().strip()
     if machine:
         return home() / machine
-    # Where it takes a program to find out the machine's id, the only folder there is will be its.
+    # Finding the machine id would need a program here: if there is a single folder, it is this machine's.
     folders = [path.parent for path in home().glob("*/registry.jsonl")]
     return folders[0] if len(folders) == 1 else None
 

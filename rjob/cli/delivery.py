@@ -1,4 +1,4 @@
-"""The way of a job's output to standard output, standard error or a file: bytes, untouched."""
+"""Delivery of jobs' output to standard output, standard error or a file: bytes, unchanged."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 Piece = tuple["Stream | None", bytes]
 """Bytes and the stream that they belong to; a prefix belongs to none."""
 
-# No pipe holds more, so what was written before that has been read.
+# No pipe holds more, so everything written before that has been read.
 _PIPE_LIMIT = 1 << 20
 _BLOCK = 1 << 16
 
 
 class Delivery:
-    """Where received output goes.
+    """A sink that writes output to file descriptors.
 
     Args:
-        out: The file descriptor for jobs' standard output; the caller's when None.
-        err: The file descriptor for jobs' standard error; it may be the same file; the caller's when None.
-        prefix: Whether each line begins with the job that wrote it.
+        out: The file descriptor for jobs' standard output; None for the caller's.
+        err: The file descriptor for jobs' standard error, which may be the same file; None for the caller's.
+        prefix: Whether each line begins with the reference of the job that wrote it.
     """
 
     def __init__(self, out: int | None = None, err: int | None = None, *, prefix: bool = False) -> None:
@@ -45,32 +45,32 @@ class Delivery:
         self._outlets: dict[Stream, _Outlet] = {"out": outlet, "err": outlet if _same(out, err) else _Outlet(err)}
         self.prefix = prefix
         self.whole_lines = prefix
-        """Whether lines that are followed come whole, even if they are one job's."""
+        """Whether followed output is written in whole lines, even for a single job."""
 
     def write(self, job: Job, stream: Stream, data: bytes) -> None:
         """Write a job's output.
 
         Args:
-            job: Whose.
-            stream: Which of its streams.
+            job: The job.
+            stream: The stream.
             data: The bytes.
 
         Raises:
-            ReaderGone: Nobody reads any more; it tells how many of the bytes were taken.
-            WriteFailed: They cannot be written; it tells how many were.
+            ReaderGone: The reader has closed the file; holds how many of the bytes were taken.
+            WriteFailed: They cannot be written; holds how many were taken.
         """
         outlet = self._outlets[stream]
         outlet.write(list((outlet.prefixed if self.prefix else outlet.apart)(job.ref, stream, data)))
 
     @staticmethod
     def shrank(job: Job, stream: Stream, position: int, size: int) -> None:
-        """Say that a job has cut its own output short.
+        """Report that a job has truncated its own output.
 
         Args:
-            job: Which.
-            stream: Which of its streams.
-            position: How far it had been received.
-            size: How long it was found to be.
+            job: The job.
+            stream: The stream.
+            position: How far it had been received, in bytes.
+            size: Its size now, in bytes.
         """
         name = {"out": "stdout", "err": "stderr"}[stream]
         output.note(
@@ -78,10 +78,10 @@ class Delivery:
         )
 
     def held(self, stream: Stream) -> int:
-        """Wait until what was written was read, or its reader has gone.
+        """Wait until the reader has read everything written, or has gone.
 
         Args:
-            stream: Which stream.
+            stream: The stream.
 
         Returns:
             How many of the bytes written last never reached the reader.
@@ -95,23 +95,23 @@ class _Outlet:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._pipe = _is_pipe(descriptor)
-        # What the pipe may still hold: whose bytes, how many, in the order in which they were written.
+        # What the pipe may still hold: stream and number of bytes, in the order of writing.
         self._written: deque[tuple[Stream | None, int]] = deque()
         self._total = 0
         self._open_line: tuple[str, Stream] | None = None
 
     def apart(self, ref: str, stream: Stream, data: bytes) -> Iterator[Piece]:
-        """Leave one job's bytes as they are, but begin a new line for another job."""
+        """Yield one job's bytes unchanged, after a newline if another job's line is unfinished."""
         if self._open_line and self._open_line[0] != ref:
             yield None, b"\n"
         yield stream, data
         self._open_line = None if data.endswith(b"\n") else (ref, stream)
 
     def prefixed(self, ref: str, stream: Stream, data: bytes) -> Iterator[Piece]:
-        """Cut at the ends of lines, and say at each beginning whose line it is."""
+        """Split bytes into lines, each with a prefix that names the job."""
         prefix = f"{ref}: ".encode("utf-8", "surrogateescape")
         if self._open_line not in (None, (ref, stream)):
-            # Another one's line is not at its end: two half lines must not look like one.
+            # Another job's or stream's line is unfinished: end it, or two half lines would look like one.
             yield None, b"\n"
             self._open_line = None
         for line in _lines(data):
@@ -144,7 +144,7 @@ class _Outlet:
         return count
 
     def _count(self, pieces: Sequence[Piece], done: int) -> int:
-        """Note what was written; of it, the bytes that are a job's."""
+        """Note the bytes that were written; return how many of them are a job's, not a prefix's."""
         own = 0
         for stream, data in pieces:
             size = min(len(data), done)
@@ -165,10 +165,10 @@ class _Outlet:
 
 
 def open_file(path: str) -> int:
-    """Open the file of ``-o``, to append to it.
+    """Open the file of ``-o`` for appending.
 
     Args:
-        path: The file; it is created if need be.
+        path: The file; it is created if it does not exist.
 
     Returns:
         Its descriptor.
@@ -183,7 +183,7 @@ def open_file(path: str) -> int:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """Cut behind newlines only; bytes.splitlines also cuts at carriage returns, which draw progress bars."""
+    """Split after newlines only; bytes.splitlines also splits at carriage returns, which draw progress bars."""
     *lines, rest = data.split(b"\n")
     return [line + b"\n" for line in lines] + ([rest] if rest else [])
 
@@ -192,7 +192,7 @@ def _write(descriptor: int, data: memoryview) -> int:
     try:
         return os.write(descriptor, data)
     except BlockingIOError:
-        # Whoever shares this terminal or pipe with us has set it so.
+        # Another process that shares this terminal or pipe has made it non-blocking.
         select.select([], [descriptor], [])
         return 0
 
@@ -212,7 +212,7 @@ def _is_pipe(descriptor: int) -> bool:
 
 
 def _drain(descriptor: int) -> int:
-    """Wait until a pipe is empty or has no reader; what is then still in it."""
+    """Wait until a pipe is empty or has no reader; return how many bytes are left in it."""
     if sys.platform == "win32":
         return 0
     import fcntl
@@ -220,13 +220,13 @@ def _drain(descriptor: int) -> int:
     import termios
 
     poll = select.poll()
-    # No event is asked for: what is always told is that the reader has gone.
+    # No event is requested: poll always reports that the reader has gone.
     poll.register(descriptor, 0)
     pause = 1
     while True:
         gone = bool(poll.poll(0))
         try:
-            # On Linux the writing end tells what the pipe holds; where it does not, what was written counts as read.
+            # On Linux FIONREAD works on the writing end; elsewhere, written bytes count as read.
             size: int = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))[0]
         except OSError:
             return 0

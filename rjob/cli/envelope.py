@@ -1,4 +1,4 @@
-"""The form of ``--json``: docs/reference/json-schema.json describes it, and it changes only by addition."""
+"""The format of ``--json``: docs/reference/json-schema.json describes it, and it changes only by addition."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def envelope(result: Result) -> dict[str, Any]:
-    """What a verb brought about, for programs.
+    """Convert a verb's result to the form for programs.
 
     Args:
-        result: From the job manager.
+        result: The result from the job manager.
     """
     return {
         "schema": SCHEMA,
@@ -56,7 +56,7 @@ def _job(job: Job) -> dict[str, Any]:
     if job.argv is not None and any(legible(word) != word for word in job.argv):
         from base64 import b64encode
 
-        # The bytes, whatever this process's locale is.
+        # The original bytes, whatever this process's locale is.
         words = [word.encode("utf-8", "surrogateescape") for word in job.argv]
         form["argv_base64"] = [b64encode(word).decode("ascii") for word in words]
     return form

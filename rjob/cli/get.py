@@ -1,4 +1,4 @@
-"""The verb get: look at jobs."""
+"""The verb get: show jobs."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,10 +86,10 @@ def get(
 
 
 def states(words: "Sequence[str]") -> frozenset[State]:
-    """Read the values of ``--state``.
+    """Parse the values of ``--state``.
 
     Args:
-        words: States in any case, also several in one word, separated by commas.
+        words: States in any case; one word may hold several, separated by commas.
 
     Raises:
         UsageError: There is no such state.
@@ -125,7 +125,7 @@ def _table(result: Result, wide: bool) -> str:
 
 
 async def _watch(manager: "JobManager", refs: list[str], hosts: list[str], query: "Query", wide: bool) -> Result:
-    """Show the table again and again; return once none is left of those that were named."""
+    """Show the table repeatedly; return when all the jobs that were named have been removed."""
     from asyncio import sleep
 
     seen: dict[str, Job] = {}

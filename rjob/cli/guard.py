@@ -1,4 +1,4 @@
-"""``--stop-on-exit``: stop the jobs that a command has started when the command is ended before them."""
+"""``--stop-on-exit``: stopping the jobs that a command has started, if the command ends before they do."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from rjob.models import Result
 
-# One Ctrl-C can bring two signals: timeout(1) sends one to its child and one to the group that the child is in.
+# Seconds. One Ctrl-C can bring two signals: timeout(1) sends one to its child and one to the child's process group.
 _SAME = 0.2
 
 
 class Guard:
-    """Watches over the jobs that a command starts.
+    """A context that stops, or reports, the jobs that a command has started, if the command ends before they do.
 
-    While jobs are being started, a signal only keeps further hosts from being asked: a job that a host was asked for
-    can be stopped only when the host has answered.  From then on a signal ends the command.  While the jobs are being
-    stopped nothing but another Ctrl-C ends it, which leaves them alone and says which they are.
+    While jobs are being started, a signal only prevents requests to further hosts: a job whose start was requested
+    can be stopped only after its host has answered. From then on a signal ends the command. While the jobs are being
+    stopped, only another Ctrl-C ends the command; it leaves the jobs alone and reports which they are.
 
     Args:
-        stop: Whether to stop them if the command ends before they do (``--stop-on-exit``).  Without it, Ctrl-C is left
-            as it is; it is said only what may have been started.
+        stop: Whether to stop the jobs if the command ends before they do (``--stop-on-exit``). Otherwise Ctrl-C keeps
+            its effect, and the jobs that may have been started are only reported.
     """
 
     def __init__(self, *, stop: bool) -> None:
@@ -52,36 +52,36 @@ class Guard:
         return self
 
     def started(self, result: Result, hosts: Sequence[str]) -> None:
-        """Take note of what was started; from now on a signal ends the command at once.
+        """Note the jobs that were started; from now on a signal ends the command at once.
 
         Args:
-            result: Of the start.
-            hosts: What ``-H`` was given.
+            result: The result of the start.
+            hosts: The arguments of ``-H``.
 
         Raises:
-            KeyboardInterrupt: A signal has come already.
+            KeyboardInterrupt: A signal has already arrived.
         """
         self.confirmed(result, hosts)
         if self._stop:
-            # A shell without job control starts background commands with Ctrl-C switched off.
+            # A shell without job control starts background commands with SIGINT ignored.
             self._handle(signal.default_int_handler, self._while_watching)
             if self._signal:
                 raise KeyboardInterrupt
 
     def confirmed(self, result: Result, hosts: Sequence[str]) -> None:
-        """Take note of what was started, and leave signals as they are.
+        """Note the jobs that were started; leave signal handlers unchanged.
 
         Args:
-            result: Of the start.
-            hosts: What ``-H`` was given.
+            result: The result of the start.
+            hosts: The arguments of ``-H``.
         """
         self._started = {job.instance_id: viewing.address(job, hosts) for job in result.jobs}
 
     def ended(self, result: Result) -> None:
-        """Take note of jobs that have ended.
+        """Note the jobs that have ended.
 
         Args:
-            result: Of looking at them.
+            result: The result of following them.
         """
         self._ended |= {job.instance_id for job in result.jobs if job.state.finished}
 
@@ -101,7 +101,7 @@ class Guard:
             self.interrupted()
 
     def interrupted(self) -> None:
-        """Say what may have been started, where it is not known because of an interrupt."""
+        """Report the jobs that may have been started, where an interrupt left that unknown."""
         unknown = [ref for instance, ref in self._asked().items() if instance not in self._started]
         if unknown:
             output.note(f"rjob: interrupted; look whether a job was started: rjob get {self._refs(unknown)}")
@@ -118,15 +118,15 @@ class Guard:
         except KeyboardInterrupt:
             output.note(f"rjob: interrupted again; what may still run is stopped by: rjob stop {self._refs(left)}")
             return
-        # A host that was asked need not have started anything.
+        # "Not found" is no error here: an owner need not have started what was requested.
         output.report(result._replace(errors=tuple(e for e in result.errors if not isinstance(e, JobNotFound))))
 
     def _left(self) -> list[str]:
-        """References of the jobs that may not have ended."""
+        """Return references to the jobs that may not have ended."""
         return [ref for instance, ref in (self._asked() | self._started).items() if instance not in self._ended]
 
     def _asked(self) -> dict[str, str]:
-        """References of the jobs that owners were asked to start, by instance id."""
+        """Return references to the jobs that owners were requested to start, by instance id."""
         return {one: f"{one}@{owner}" for owner, instances in self.launching.asked.items() for one in instances}
 
     @staticmethod

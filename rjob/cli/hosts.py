@@ -33,7 +33,7 @@ def config() -> None:
 
 
 def _address(config: Config, name: str) -> str:
-    """A host's target as a URL; what is wrong with it if it has none."""
+    """Return a host's target as a URL; the error message if it has none."""
     try:
         target, _ = config.target(name)
     except RjobError as error:

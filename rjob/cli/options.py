@@ -1,4 +1,4 @@
-"""The options and arguments that several verbs share, and how help texts look."""
+"""The options and arguments that several verbs share, and the layout of help texts."""
 
 from typing import Annotated, Any
 
@@ -8,25 +8,25 @@ from typer.core import TyperCommand
 from rjob.cli import complete, output
 from rjob.errors import UsageError
 
-# An empty shell line does nothing, and does it well.
+# An empty shell line is valid: it does nothing, and succeeds.
 _MAY_BE_EMPTY = {"line"}
 
 
 class Verb(TyperCommand):
-    """A command whose options have values, and whose usage line has no braces around what is required."""
+    """A command that refuses empty option values, and whose usage line has no braces around required arguments."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line.
+        """Parse the command line.
 
         Args:
             ctx: The command's context.
-            args: Its words.
+            args: The words of the command line.
 
         Returns:
-            The words that are left.
+            The remaining words.
 
         Raises:
-            UsageError: An option was given an empty value: most likely a script's variable is not set.
+            UsageError: An option has an empty value: most likely a script's variable is not set.
         """
         rest = super().parse_args(ctx, args)
         for item in () if ctx.resilient_parsing else self.params:
@@ -38,7 +38,7 @@ class Verb(TyperCommand):
         return rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Do what the verb does.  Help texts and completions were printed before, by the library.
+        """Run the verb. The library prints help texts and completions before.
 
         Args:
             ctx: The command's context.
@@ -47,7 +47,7 @@ class Verb(TyperCommand):
         return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The parts of the usage line.
+        """Return the parts of the usage line.
 
         Args:
             ctx: The command's context.
@@ -56,19 +56,19 @@ class Verb(TyperCommand):
 
 
 def verbs(help: str | None = None) -> typer.Typer:
-    """A place for the verbs of one module.
+    """Create the Typer application for the verbs of one module.
 
     Args:
-        help: What they have in common, where they are verbs of a verb.
+        help: The help text of the group, where they are verbs of a verb.
     """
     return typer.Typer(help=help, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def examples(*lines: str) -> str:
-    """The end of a help text.
+    """Format the examples at the end of a help text.
 
     Args:
-        lines: Command lines, each with what it does.
+        lines: Command lines, each with its description.
     """
     # The backspace keeps the help formatter from joining the lines.
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

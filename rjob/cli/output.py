@@ -1,4 +1,4 @@
-"""Everything that rjob itself prints: data on standard output, the rest on standard error."""
+"""Printing: data on standard output, everything else that rjob itself prints on standard error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class NotPrinted(RjobError):
     """Data could not be written to standard output.
 
     Args:
-        error: Why.
+        error: The reason.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -37,13 +37,13 @@ class NotPrinted(RjobError):
 
 
 class _Unbuffered(io.FileIO):
-    """A standard stream's descriptor: what is written is out, or is an error, at once."""
+    """An unbuffered standard stream: each write is complete, or fails, at once."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)
 
     def write(self, data: ReadableBuffer) -> int:
-        """Write all of it, also where whoever shares the descriptor has made it non-blocking."""
+        """Write all of the data, even if another process has made the shared descriptor non-blocking."""
         whole = memoryview(data)
         done = 0
         while done < whole.nbytes:
@@ -59,7 +59,7 @@ class _Data(_Unbuffered):
     """Standard output."""
 
     def write(self, data: ReadableBuffer) -> int:
-        """Write all of it.
+        """Write all of the data.
 
         Raises:
             NotPrinted: It cannot be written.
@@ -71,10 +71,10 @@ class _Data(_Unbuffered):
 
 
 class _Messages(_Unbuffered):
-    """Standard error: a message that cannot be printed is no failure."""
+    """Standard error: failure to print a message is ignored."""
 
     def write(self, data: ReadableBuffer) -> int:
-        """Write what can be written."""
+        """Write as much as possible."""
         with contextlib.suppress(OSError):
             return super().write(data)
         return memoryview(data).nbytes
@@ -83,16 +83,16 @@ class _Messages(_Unbuffered):
 def prepare() -> None:
     """Make the standard streams safe to use.
 
-    Reserve the descriptors 0 to 2 that the caller has closed, so that no file of rjob's gets such a number: reading
-    there gives the end of file, writing is an error.  Escape what a stream's encoding lacks.
+    Reserve those of the descriptors 0 to 2 that the caller has closed, so that no file of rjob's gets such a number:
+    reading there gives the end of file, writing is an error. Escape what a stream's encoding lacks.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # Inherited, so that no program that rjob runs gets the number for a file of its own.
+            # Inheritable, so that no program that rjob runs gets the number for a file of its own.
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
-    # __stdout__ stays this module's; keep_for_data takes stdout, which print() uses, away from plugins.
+    # This module writes to __stdout__; keep_for_data() redirects stdout, which print() uses, so that plugins cannot.
     sys.__stdout__ = sys.stdout = _text(_Data(1), sys.stdout)  # type: ignore[assignment,misc]
     sys.stderr = _text(_Messages(2), sys.stderr)
 
@@ -104,12 +104,12 @@ def _text(stream: _Unbuffered, like: TextIO | None) -> TextIO:
 
 
 def keep_for_data() -> None:
-    """From now on only this module writes to standard output: what a plugin prints goes to standard error."""
+    """Reserve standard output for this module: from now on the prints of plugins go to standard error."""
     sys.stdout = sys.stderr
 
 
 def _stdout() -> TextIO:
-    """Standard output, whoever else may write there."""
+    """Return standard output, even after keep_for_data()."""
     return sys.__stdout__ or sys.stdout
 
 
@@ -126,7 +126,7 @@ def data(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Say something on standard error that is no result; where that cannot be written, nothing is said.
+    """Print a message that is not a result to standard error; ignore failure to print it.
 
     Args:
         text: One line.
@@ -135,13 +135,13 @@ def note(text: str) -> None:
 
 
 def trouble(error: RjobError) -> None:
-    """Tell of an expected error: one line, and what to do next.
+    """Print an expected error in one line, and its hint.
 
     Args:
-        error: What went wrong.
+        error: The error.
     """
     if isinstance(error, NotPrinted) and error.reader_gone:
-        # As programs do that a signal ends then.
+        # Silent, like a program that SIGPIPE ends.
         return
     note(f"rjob: {visible(str(error))}")
     if error.hint:
@@ -158,10 +158,10 @@ def _visible_lines(text: str) -> str:
 
 
 def report(result: Result, *, json: bool = False) -> None:
-    """Tell of the errors in a result, and for programs also of its jobs.
+    """Print the errors of a result; with ``--json`` also its jobs.
 
     Args:
-        result: From the job manager.
+        result: The result from the job manager.
         json: Whether ``--json`` was given.
     """
     if json:
@@ -174,7 +174,7 @@ def as_json(result: Result) -> None:
     """Print the one JSON document of a verb.
 
     Args:
-        result: From the job manager.
+        result: The result from the job manager.
     """
     from json import dumps
 
@@ -187,29 +187,29 @@ def as_json(result: Result) -> None:
 
 
 def references(result: Result) -> None:
-    """Print references only, one a line.
+    """Print references only, one per line.
 
     Args:
-        result: From the job manager.
+        result: The result from the job manager.
     """
     for job in result.jobs:
         data(visible(job.ref))
 
 
 def tell(result: Result, what: str | None = None, *, quiet: bool = False, json: bool = False) -> int:
-    """Say on standard error what became of each job, in one line, and tell of the errors.
+    """Print one line about each job to standard error, and the errors.
 
     Args:
-        result: From the job manager.
-        what: ``started``, ``removed``, …; the job's state when None.
+        result: The result from the job manager.
+        what: ``started``, ``removed``, ...; None for the job's state.
         quiet: Whether to print references instead.
         json: Whether to print JSON instead.
 
     Returns:
-        The exit status of a verb that does something to jobs.
+        The exit status of a verb that changes jobs.
 
     Raises:
-        NotPrinted: References or JSON cannot be written; what became of the jobs was said.
+        NotPrinted: References or JSON cannot be written; the lines about the jobs were printed.
     """
     sentences = not (quiet or json)
     try:
@@ -218,7 +218,7 @@ def tell(result: Result, what: str | None = None, *, quiet: bool = False, json: 
         elif quiet:
             references(result)
     except NotPrinted:
-        # What was done is told all the same.
+        # Print the lines about the jobs after all.
         sentences = True
         raise
     finally:
@@ -230,11 +230,11 @@ def tell(result: Result, what: str | None = None, *, quiet: bool = False, json: 
 
 
 def redraw(text: str, errors: Sequence[RjobError]) -> None:
-    """Show text in place of what the terminal shows.
+    """Replace the terminal's content.
 
     Args:
         text: Lines.
-        errors: What to tell of below.
+        errors: Errors to print below.
     """
     import shutil
 
@@ -245,17 +245,17 @@ def redraw(text: str, errors: Sequence[RjobError]) -> None:
 
 
 def sentence(job: Job, what: str) -> str:
-    """Say what became of a job.
+    """Describe in a sentence what happened to a job.
 
     Args:
         job: The job.
-        what: ``started``, ``stopped``, …
+        what: ``started``, ``stopped``, ...
     """
     return f"Job {visible(job.ref)} {what}: {visible(job.command)}"
 
 
 def on_terminal() -> bool:
-    """Whether somebody looks at standard output."""
+    """Whether standard output is a terminal."""
     return _stdout().isatty()
 
 
@@ -263,8 +263,8 @@ def coloured(setting: str, environ: Mapping[str, str] | None = None) -> bool:
     """Decide whether to use colours.
 
     Args:
-        setting: ``auto``, ``always`` or ``never``, as the settings file has it.
-        environ: The environment; this process's when None.
+        setting: ``auto``, ``always`` or ``never``, as in the settings file.
+        environ: The environment; None for this process's.
     """
     environ = os.environ if environ is None else environ
     if environ.get("NO_COLOR"):
@@ -277,7 +277,7 @@ def coloured(setting: str, environ: Mapping[str, str] | None = None) -> bool:
 
 
 def columns() -> int | None:
-    """How wide a table may be; None where nobody looks at its width."""
+    """Return the terminal's width; None if standard output is not a terminal."""
     if not on_terminal():
         return None
     import shutil
@@ -286,7 +286,7 @@ def columns() -> int | None:
 
 
 def _stands(job: Job) -> str:
-    """A job's state as part of a sentence."""
+    """Describe a job's state as part of a sentence."""
     word = str(job.state).lower()
     if not job.state.finished or job.state is State.LOST:
         return f"is {word}"

@@ -1,4 +1,4 @@
-"""The verb plugins: show what is installed."""
+"""The verb plugins: show the installed transports."""
 
 from rjob.cli import output
 from rjob.cli.options import Verb, verbs

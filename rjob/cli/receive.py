@@ -1,4 +1,4 @@
-"""The verb receive: bring jobs' output home."""
+"""The verb receive: deliver jobs' output here."""
 
 from typing import Annotated, Literal
 
@@ -84,7 +84,7 @@ def receive(
 
 
 def _save(jobs: list[str], hosts: list[str], path: str, stream: Literal["out", "err"] | None) -> Result:
-    """Have the output appended to a file where the job is."""
+    """Append the output to a file on the job's own machine."""
     from rjob.cli.delivery import Delivery
 
     return call(
@@ -95,7 +95,7 @@ def _save(jobs: list[str], hosts: list[str], path: str, stream: Literal["out", "
 
 
 def _remove(result: Result, hosts: list[str]) -> Result:
-    """Remove the jobs that have nothing more to give."""
+    """Remove the jobs that have ended and whose output was delivered completely."""
     done = [job for job in result.jobs if job.state.finished and not job.has_more_data]
     for job in result.jobs:
         if job not in done:

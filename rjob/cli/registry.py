@@ -1,4 +1,4 @@
-"""The verb registry: look after the list of jobs."""
+"""The verb registry: maintain the list of jobs."""
 
 from rjob.cli import output
 from rjob.cli.client import call

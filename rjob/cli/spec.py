@@ -1,4 +1,4 @@
-"""What ``rjob start`` was asked to run, read from its options, files and environment."""
+"""Building the job specification of ``rjob start`` from its options, files and environment."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class StartOptions(NamedTuple):
 
 
 def spec_of(asked: StartOptions) -> JobSpec:
-    """Make sense of what was asked for.
+    """Build a job specification from the options.
 
     Args:
         asked: The options.
 
     Raises:
-        UsageError: There is not exactly one thing to run, or an option holds something unusable.
+        UsageError: There is not exactly one thing to run, or an option has an unusable value.
     """
     _check(asked)
-    # Of one variable the last word counts.
+    # The last value of a variable counts.
     env = dict([pair for path in asked.env_files for pair in env_file(path)] + [_pair(item) for item in asked.env])
     secrets = {key: _callers(key) for key in asked.secrets}
     if both := env.keys() & secrets.keys():
@@ -74,11 +74,12 @@ def env_file(path: str) -> list[tuple[str, str]]:
     """Read a file of environment variables.
 
     Args:
-        path: ``KEY=VALUE`` lines; blank lines and lines that begin with ``#`` are skipped, ``export`` and quotes
-            around the whole value are dropped.
+        path: A file of ``KEY=VALUE`` lines; blank lines and lines that begin with ``#`` are skipped, ``export`` and
+            quotes around the whole value are dropped.
 
     Raises:
-        UsageError: It cannot be read, or a line is not of this form; the line itself, which may be secret, is not told.
+        UsageError: It cannot be read, or a line is malformed; the message does not quote the line, which may be
+            secret.
     """
     pairs = []
     for number, line in enumerate(_read(path).decode("utf-8", "surrogateescape").split("\n"), 1):
@@ -114,7 +115,7 @@ def _callers(key: str) -> str:
 
 def _key(key: str) -> str:
     if not re.fullmatch(_KEY, key):
-        # Behind = there may be a secret.
+        # The part after "=" may be a secret.
         raise UsageError(f"not the name of a variable: {key.partition('=')[0]!r}")
     return key
 
@@ -138,7 +139,7 @@ def _standard_input() -> bytes:
         try:
             part = os.read(0, _BLOCK)
         except BlockingIOError:
-            # Whoever shares this terminal or pipe with us has set it so.
+            # Another process that shares this terminal or pipe has made it non-blocking.
             select.select([0], [], [])
             continue
         if not part:

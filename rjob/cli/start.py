@@ -60,7 +60,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Return when the job has ende
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Show the output until the job has ended.")]
 
 
-# Options end at the first word of COMMAND: the rest is the command's, whatever it looks like.
+# Options end at the first word of COMMAND: the rest belongs to the command, whatever it looks like.
 @app.command(cls=Verb, epilog=_EXAMPLES, context_settings={"allow_interspersed_args": False})
 def start(
     *,
@@ -125,14 +125,14 @@ def start(
 
 
 class _Looked(NamedTuple):
-    """What came of starting jobs and looking at them: how they ended, and references that could not be printed."""
+    """The result of starting and following jobs: how they ended, and the errors of references that were not printed."""
 
     ended: Result
     unprinted: tuple[RjobError, ...]
 
 
 def _run(spec: JobSpec, hosts: list[str], *, follow: bool, quiet: bool, json: bool) -> _Looked:
-    """Start jobs and look at them until they end: one command on each host."""
+    """Start jobs and follow them until they end: one command on each host."""
     from rjob.cli.delivery import Delivery
 
     unprinted: list[RjobError] = []
@@ -161,9 +161,9 @@ def _run(spec: JobSpec, hosts: list[str], *, follow: bool, quiet: bool, json: bo
 
 
 def _announce(started: Result, *, follow: bool, quiet: bool, json: bool) -> tuple[RjobError, ...]:
-    """Say what was started; with ``-f`` standard output is the job's, and JSON comes at the end.
+    """Print what was started; with ``-f`` standard output is the job's, and JSON comes at the end.
 
-    A reference that cannot be printed is told of and returned: the job runs, and is waited for all the same.
+    If a reference cannot be printed, the error is printed and returned: the job runs, and is waited for all the same.
     """
     if json or (quiet and follow):
         return ()
@@ -176,7 +176,7 @@ def _announce(started: Result, *, follow: bool, quiet: bool, json: bool) -> tupl
 
 
 def _view(started: Result, hosts: list[str], *, follow: bool, quiet: bool, json: bool) -> _Looked:
-    """Look at what was started, to be stopped if this ends first, until it ends."""
+    """Follow the jobs that were started until they end; the guard stops them if this command ends first."""
     unprinted = _announce(started, follow=follow, quiet=quiet, json=json)
     refs = [viewing.address(job, hosts) for job in started.jobs]
     ended = Result()

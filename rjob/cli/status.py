@@ -1,4 +1,4 @@
-"""The exit status that a job's end gives to the verbs that return it."""
+"""The exit status of the verbs that return a job's."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ if TYPE_CHECKING:
     from rjob.models import Job, Result
 
 TIMED_OUT = 124
-"""The viewer's own time was over before the job was."""
+"""The exit status if the viewer's timeout passed before the job ended."""
 
 UNKNOWN = 125
-"""rjob itself could not tell."""
+"""The exit status if rjob could not determine the job's."""
 
 _NONE = 255
-"""The job's end is none that an exit status can show."""
+"""The exit status for an end that no exit status can express."""
 
 _TERM = 15
 
 
 class End(NamedTuple):
-    """How a job ended: by an exit status or by a signal; by neither where that cannot be known."""
+    """How a job ended: by an exit status or by a signal; both None if unknown."""
 
     code: int | None = None
     signal: int | None = None
 
 
 def end_of(job: Job) -> End:
-    """How a job ended, for its exit status and for the table alike.
+    """Return how a job ended, for both the exit status and the table.
 
     Args:
-        job: In any state.
+        job: A job in any state.
     """
     if job.state is State.COMPLETED:
         return End(0)
     if job.state is State.STOPPED:
-        # Whatever it made of the signal.
+        # The signal counts, even if the command handled it and exited with a status.
         return End(signal=job.signal or _TERM)
     if job.state is State.FAILED and job.exit_code is not None:
-        # 0 would say that all is well.
+        # 0 would mean success.
         return End(job.exit_code or _NONE)
     return End(signal=job.signal or None) if job.state is State.FAILED else End()
 
 
 def of_job(job: Job) -> int:
-    """The exit status that stands for one job.
+    """Return the exit status for one job.
 
     Args:
-        job: In the state that it ended in.
+        job: A job in its final state.
 
     Returns:
-        The job's own exit status, 128+n for a signal, 255 for what no shell can show, 125 where it cannot be known.
+        The job's own exit status, 128+n for a signal, 255 for a status that no shell can show, 125 if it is unknown.
     """
     code, signal = end_of(job)
     if signal is not None:
@@ -63,15 +63,15 @@ def of_job(job: Job) -> int:
 
 
 def of_result(result: Result, *, first: bool = False, unfinished: int = TIMED_OUT) -> int:
-    """The exit status that stands for the jobs that were waited for.
+    """Return the exit status for the jobs that were waited for.
 
     Args:
         result: The jobs in their present state.
-        first: Whether the job that ended is all that counts.
-        unfinished: What a job stands for that has not ended.
+        first: Whether only the job that has ended counts.
+        unfinished: The exit status if a job has not ended.
 
     Returns:
-        One job's own; of several 0 if all completed and else 1; 125 beats everything.
+        A single job's own; for several jobs 0 if all completed, else 1. 125 takes precedence over all others.
     """
     ended = [job for job in result.jobs if job.state.finished]
     if result.errors or not (result.jobs or first):

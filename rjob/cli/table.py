@@ -1,4 +1,4 @@
-"""Tables: of jobs, and of anything else that has rows."""
+"""Tables: of jobs, and of other rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COLUMNS = ("Id", "Name", "State", "Exit", "More", "Began", "Took", "Location", "
 """The columns of ``rjob get``."""
 
 WIDE = (*COLUMNS[:-1], "Type", "Owner", "Instance", "Reason", "Command")
-"""The columns of ``rjob get --wide``; the command stays last, for it is the longest."""
+"""The columns of ``rjob get --wide``; the command is last, because it is the longest."""
 
 _NUMBERS = {"Exit", "Took"}
 _GAP = 2
-# How a table gets as narrow as a terminal: these columns are cut, in this order, each down to so many characters, ...
+# How a table is narrowed to a terminal's width: these columns are cut, in this order, to this number of characters, ...
 _CUT = (
     ("Command", 16),
     ("Reason", 16),
@@ -34,9 +34,9 @@ _CUT = (
     ("Command", 7),
     ("Reason", 6),
 )
-# ... then these are left out, until what is left can be cut to fit; ...
+# ... then these are left out, until the rest can be cut to fit; ...
 _LEAVE_OUT = ("Type", "Owner", "Location", "More", "Took", "Reason", "Instance", "Began")
-# ... then everything is cut.
+# ... then all of the rest are cut.
 _CUT_ALL = ("Command", "Name", "Exit", "State", "Id")
 _COLOURS = {
     State.RUNNING: 36,
@@ -60,14 +60,14 @@ def jobs_table(
     colour: bool = False,
     now: datetime | None = None,
 ) -> str:
-    """Show jobs as a table.
+    """Format jobs as a table.
 
     Args:
-        jobs: In the order of the rows.
+        jobs: The jobs, in the order of the rows.
         wide: Whether to show every column.
         limit: The terminal's width; None for no limit.
         colour: Whether to colour the states.
-        now: The present; the clock's when None.
+        now: The current time; None for the clock's.
     """
     now = now or datetime.now(UTC)
     headers = WIDE if wide else COLUMNS
@@ -88,19 +88,19 @@ def table(
     right: set[str] | frozenset[str] = frozenset(),
     paint: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
-    """Show rows under headers.
+    """Format rows under headers.
 
     Args:
         headers: The columns' names.
-        rows: Text of any kind; it is made visible here.
-        right: The columns that are aligned at their right end.
+        rows: Any text; it is made visible here.
+        right: The columns to align on the right.
         paint: For some columns, the coloured form of some cells.
     """
     import tabulate
 
-    # Letters sees to wide characters: whether tabulate could measure them depends on what else is installed.
+    # Letters handles wide characters: whether tabulate can measure them depends on which packages are installed.
     tabulate.WIDE_CHARS_MODE = False
-    # Else each column is at least two wider than its header.
+    # Otherwise each column is at least two wider than its header.
     tabulate.MIN_PADDING = 0
     letters = Letters()
     paints = [(paint or {}).get(name, {}) for name in headers]
@@ -115,7 +115,7 @@ def table(
 
 
 def exit_text(job: Job) -> str:
-    """How a job ended, in a word: its exit status, or its signal's name.
+    """Return how a job ended in one word: its exit status, or its signal's name.
 
     Args:
         job: The job.
@@ -127,7 +127,7 @@ def exit_text(job: Job) -> str:
 
 
 def _took(job: Job, now: datetime) -> str:
-    """How long it ran, or has run; both ends are known to the second."""
+    """Format how long a job ran, or has run; both ends are known to the second only."""
     if not _has_duration(job) or job.begin is None:
         return ""
     seconds = ((job.end or now) - job.begin).total_seconds()
@@ -135,7 +135,7 @@ def _took(job: Job, now: datetime) -> str:
 
 
 def _cells(job: Job, now: datetime) -> dict[str, str]:
-    """A cell for each column of WIDE."""
+    """Build a cell for each column of WIDE."""
     return {
         "Id": job.ref,
         "Name": job.name,
@@ -154,15 +154,15 @@ def _cells(job: Job, now: datetime) -> dict[str, str]:
 
 
 def _has_duration(job: Job) -> bool:
-    """Whether it is known until when the job ran: one that was lost ended at an unknown time."""
+    """Whether the duration of a job is known: a lost job ended at an unknown time."""
     return job.end is not None or not job.state.finished
 
 
 def _sizes(sizes: dict[str, int], limit: int | None) -> dict[str, int]:
-    """Choose the columns that a terminal has room for, and how wide each is.
+    """Choose the columns that fit on a terminal, and their widths.
 
     Args:
-        sizes: How wide each column would be, by its header.
+        sizes: The full width of each column, by its header.
         limit: The terminal's width; None for no limit.
     """
     if limit is None or not sizes:
@@ -176,7 +176,7 @@ def _sizes(sizes: dict[str, int], limit: int | None) -> dict[str, int]:
 
 
 def _cut(sizes: Mapping[str, int], least: Iterable[tuple[str, int]], limit: int) -> dict[str, int]:
-    """Make columns narrower, one after the other, as far as needed and as each can be."""
+    """Narrow columns in order, each as far as needed and allowed."""
     cut = dict(sizes)
     for name, floor in least:
         if name in cut:
@@ -185,5 +185,5 @@ def _cut(sizes: Mapping[str, int], least: Iterable[tuple[str, int]], limit: int)
 
 
 def _over(sizes: Mapping[str, int], limit: int) -> int:
-    """How much a table of such columns is too wide."""
+    """Return by how much a table of such columns is too wide."""
     return sum(sizes.values()) + _GAP * (len(sizes) - 1) - limit

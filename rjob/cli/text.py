@@ -1,9 +1,9 @@
-"""How text from anywhere is shown: nothing in it acts on the terminal, and its width is known."""
+"""Showing text from any source: making it harmless to the terminal, and measuring its width."""
 
 from __future__ import annotations
 
 _FILLER = "\ue000"
-# The first and the last one of a plane for private use; visible() lets none of the text's own through.
+# The private use characters of plane 15; visible() escapes those in the text itself.
 _LETTERS = range(0xF0000, 0xFFFFE)
 
 # Persian, the Indic scripts and emoji need the two joiners; every other invisible character only deceives.
@@ -11,13 +11,13 @@ _JOINERS = "\u200c\u200d"
 
 
 def visible(text: str) -> str:
-    r"""Make control characters, direction overrides and bytes that are no text visible.
+    r"""Escape control characters, direction overrides and bytes that are not text.
 
     Args:
-        text: Whatever a host, a user or a command line brought; surrogate escapes stand for bytes.
+        text: Text from a host, a user or a command line; surrogate escapes stand for bytes.
 
     Returns:
-        The same with ``\x1b``, ``\n``, ``\u202e``, ``\xff`` written out.
+        The text with ``\x1b``, ``\n``, ``\u202e``, ``\xff`` written out.
     """
     if text.isprintable():
         return text
@@ -25,10 +25,10 @@ def visible(text: str) -> str:
 
 
 def legible(text: str) -> str:
-    """Put U+FFFD where there is no character.
+    """Replace everything that is not a character by U+FFFD.
 
     Args:
-        text: Surrogate escapes stand for bytes; other surrogates for nothing.
+        text: Text in which surrogate escapes stand for bytes; other surrogates stand for nothing.
     """
     try:
         text.encode()
@@ -41,19 +41,19 @@ def legible(text: str) -> str:
 
 
 def width(text: str) -> int:
-    """How many columns a terminal needs for it.
+    """Return how many columns a text takes on a terminal.
 
     Args:
-        text: What :func:`visible` returned.
+        text: A text that :func:`visible` returned.
     """
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
 def fit(text: str, columns: int) -> str:
-    """Shorten text to a number of columns; an ellipsis shows that something is missing.
+    """Shorten a text to a number of columns; an ellipsis marks the omission.
 
     Args:
-        text: What :func:`visible` returned.
+        text: A text that :func:`visible` returned.
         columns: At least 1.
     """
     if width(text) <= columns:
@@ -68,19 +68,19 @@ def fit(text: str, columns: int) -> str:
 
 
 class Letters:
-    """Makes the length of text its width, for those who count letters, and back again.
+    """An encoding of text whose length is its width, for code that counts characters.
 
-    A character with its combining marks becomes one private letter, with a filler behind it if it is wide.
+    A character with its combining marks becomes one private use character, followed by a filler if it is wide.
     """
 
     def __init__(self) -> None:
         self._letters: dict[str, str] = {}
 
     def put(self, text: str) -> str:
-        """Replace what does not fill exactly one column.
+        """Encode a text: replace everything that does not fill exactly one column.
 
         Args:
-            text: What :func:`visible` returned.
+            text: A text that :func:`visible` returned.
         """
         if text.isascii():
             return text
@@ -93,10 +93,10 @@ class Letters:
         return "".join(map(self._letter, clusters))
 
     def back(self, text: str) -> str:
-        """Put the characters where their letters are.
+        """Decode a text.
 
         Args:
-            text: What was made of what :meth:`put` returned.
+            text: A text made from texts that :meth:`put` returned.
         """
         text = text.replace(_FILLER, "")
         return text.translate({ord(letter): cluster for cluster, letter in self._letters.items()})
@@ -106,7 +106,7 @@ class Letters:
         if columns == len(cluster):
             return cluster
         if not columns:
-            # Marks without a character to stand on.
+            # Combining marks without a base character.
             return ""
         if len(self._letters) == len(_LETTERS):
             cluster = cluster[0]

@@ -1,4 +1,4 @@
-"""Looking at jobs until they end: leaving does not touch them."""
+"""Following jobs until they end; ending the viewer does not affect them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ INTERRUPTED = 130
 
 
 def view(look: Callable[[], Result], *, back: Sequence[str] | None = None) -> Result:
-    """Look at jobs.
+    """Follow jobs.
 
     Args:
-        look: Does so.
-        back: The command line that goes on looking when this was interrupted; None says nothing.
+        look: The function that follows them.
+        back: The command line to continue after an interrupt, for a message; None for no message.
 
     Returns:
-        What was seen.
+        The function's result.
 
     Raises:
         typer.Exit: The viewer was interrupted.
@@ -56,29 +56,29 @@ def several(jobs: Sequence[str]) -> bool:
 
 
 def command_line(verb: str, jobs: Sequence[str], hosts: Sequence[str]) -> list[str]:
-    """The command that looks at the same jobs.
+    """Build the command line that follows the same jobs.
 
     Args:
-        verb: With its options.
+        verb: The verb with its options.
         jobs: References as given.
-        hosts: What ``-H`` was given.
+        hosts: The arguments of ``-H``.
     """
     return ["rjob", *verb.split(), *(word for host in hosts for word in ("-H", host)), *jobs]
 
 
 def address(job: Job, hosts: Sequence[str]) -> str:
-    """A reference that means the same job whatever the environment and the settings say.
+    """Return a reference to a job that does not depend on the environment and the settings.
 
     Args:
         job: A job that was started.
-        hosts: What ``-H`` was given then.
+        hosts: The arguments of ``-H`` at its start.
     """
     return job.ref if "@" in job.ref or not hosts else f"{job.ref}@."
 
 
 @contextmanager
 def _any_signal_interrupts() -> Iterator[list[int]]:
-    """Make the signals that end a program act as Ctrl-C, unless the caller ignores them; the list holds what came."""
+    """Let SIGTERM and SIGHUP act as Ctrl-C, unless they are ignored; the list holds the signals that arrived."""
     caught: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:

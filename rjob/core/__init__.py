@@ -1,1 +1,1 @@
-"""What the verbs do: the one place where configuration, plugins, transports and the runner protocol meet."""
+"""The verbs: the one package that combines configuration, plugins, transports and the runner protocol."""

@@ -1,4 +1,4 @@
-"""How often something is tried again when a connection fails: the one policy for it."""
+"""The policy for retries after a failed connection."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _TIMES = 3
 _PAUSE = 5.0
 
 _GOOD = 60.0
-"""Seconds after which a connection that breaks counts as one that was good."""
+"""Seconds that an attempt must last for its failure to count as the first in a row."""
 
 
 class Attempts:
-    """What is tried again, and for how long.
+    """The retries of one action.
 
     Args:
-        times: How often at most to try again.
-        patience: Seconds from the first failure in a row for which to go on trying, however often that is; 0 for none.
-        connects: Whether it is connecting that is tried: nothing was asked for yet, so trying again is harmless.
+        times: The maximum number of retries.
+        patience: Seconds after the first failure in a row for which to retry, whatever ``times`` says; 0 for none.
+        connects: Whether the action is connecting: nothing was requested yet, so a retry is harmless.
     """
 
     def __init__(self, times: int = _TIMES, *, patience: float = 0.0, connects: bool = False) -> None:
@@ -36,21 +36,21 @@ class Attempts:
         self._reached = False
 
     def begin(self) -> None:
-        """Call before each attempt."""
+        """Note the start of an attempt. Call before each attempt."""
         self._began = time.monotonic()
 
     def reached(self) -> None:
-        """The machine answers: for whoever has patience, what fails from now on may be the line."""
+        """Note that the machine answers: with patience, a later failure may be the network's, and is retried."""
         self._reached = self._reached or self._patience > 0
 
     async def again(self, error: TransportError) -> None:
-        """Wait before the next attempt; the longer, the more of them failed in a row.
+        """Wait before the next attempt: longer after each failure in a row, constant when connecting.
 
         Args:
-            error: What went wrong.
+            error: The failure of the last attempt.
 
         Raises:
-            TransportError: The same one: it is none that passes, or there were enough of them.
+            TransportError: The same error: it is not transient, or the retries are used up.
         """
         now = time.monotonic()
         if now - self._began > _GOOD or not self._failures:
@@ -64,6 +64,6 @@ class Attempts:
     def _passes(self, error: TransportError) -> bool:
         if self._connects:
             return isinstance(error, ConnectFailed) and error.transient
-        # A machine that could not be reached in the first place was tried when it was connected to.
+        # If the machine was never reached, connecting was already retried.
         self._reached = self._reached or isinstance(error, ConnectionLost)
         return self._reached and error.transient

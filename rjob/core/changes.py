@@ -1,4 +1,4 @@
-"""Changing jobs on one owner: it tells of them, some are chosen, and it tells what has become of these."""
+"""Changing jobs on one owner: it lists them, the client chooses some, and it reports the chosen ones afterwards."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Changed(NamedTuple):
-    """What came of a change.
+    """The result of a change.
 
     Attributes:
-        owner: Whose jobs.
-        chosen: The jobs that it was for, as they were before.
-        facts: What the owner answered.
-        jobs: Those that are still there, as they are after it, by instance id.
-        errors: Why nothing can be told of others, by instance id.
+        owner: The owner of the jobs.
+        chosen: The jobs to change, as they were before.
+        facts: The owner's answer.
+        jobs: The jobs that still exist, as they are afterwards, by instance id.
+        errors: Why the state of other jobs is unknown, by instance id.
     """
 
     owner: Owner
@@ -36,7 +36,7 @@ class Changed(NamedTuple):
     errors: dict[str, RjobError]
 
     def named(self, word: str) -> list[tuple[Job, list[str]]]:
-        """The jobs that lines with this first word name, each with the other words of its line."""
+        """Return the jobs in the answer's lines that begin with this word, each with the line's other words."""
         by_id = {job.instance_id: job for job in self.chosen}
         lines = [words for words in self.facts.other if words[0] == word and len(words) > 1]
         return [(by_id[words[1]], words[2:]) for words in lines if words[1] in by_id]
@@ -48,13 +48,13 @@ async def change(
     operation: str,
     *words: str,
 ) -> Changed:
-    """Have an owner tell of jobs, choose some, and have something done to these: one command on the host.
+    """Request an owner's jobs, choose some, and have an operation done to them: one command on the host.
 
     Args:
-        owner: Whose jobs.
-        choose: Says which of the jobs that were told of it is for.
-        operation: What to do.
-        words: Its arguments, and the selectors of the jobs.
+        owner: The owner of the jobs.
+        choose: Returns the jobs to change, from the owner's facts.
+        operation: The runner's operation.
+        words: The operation's arguments, and the selectors of the jobs.
     """
 
     async def talk(exchange: Exchange) -> Changed:
@@ -72,15 +72,15 @@ async def change(
 
 
 class Choice:
-    """Which of the jobs that references name a change is for.
+    """The jobs to change, out of those that references name.
 
     Args:
-        owner: Whose jobs.
-        references: What the user named.
-        admits: Says whether it is for a job.
+        owner: The owner of the jobs.
+        references: The references that the user gave.
+        admits: Whether a job is to be changed.
 
     Attributes:
-        found: The jobs that there are.
+        found: The jobs that the references name.
     """
 
     def __init__(
@@ -91,16 +91,16 @@ class Choice:
         self._admits = admits
 
     async def __call__(self, facts: Facts) -> list[Job]:
-        """Choose.
+        """Choose the jobs to change.
 
         Args:
-            facts: What the owner tells of the jobs that the references name.
+            facts: The owner's facts of the jobs that the references name.
         """
         self.found = without_parents(await named(self.found.owner, self._references, facts))
         return [job for job in self.found.jobs if self._admits(job)]
 
     def after(self, changed: Changed, errors: Sequence[RjobError]) -> OwnerResult:
-        """The jobs as they are after a change, with what went wrong."""
+        """Return the jobs as they are after a change, with the errors."""
         chosen = {job.instance_id for job in changed.chosen}
         jobs = {job.instance_id: job for job in self.found.jobs if job.instance_id not in chosen} | changed.jobs
         missing = [job for job in self.found.jobs if job.instance_id not in jobs]
@@ -110,10 +110,10 @@ class Choice:
 
 
 def unstopped(changed: Changed) -> list[RjobError]:
-    """An error for each job with processes that nothing ends.
+    """Return an error for each job with processes that no signal ends.
 
     Args:
-        changed: What came of the change.
+        changed: The result of the change.
     """
     return [
         OwnerError(
@@ -128,10 +128,10 @@ def unstopped(changed: Changed) -> list[RjobError]:
 
 
 def apart(changed: Changed) -> list[RjobError]:
-    """An error for each job that is in another pid namespace, or on another machine.
+    """Return an error for each job that is in another pid namespace, or on another machine.
 
     Args:
-        changed: What came of the change.
+        changed: The result of the change.
     """
     return [
         OwnerError(

@@ -1,6 +1,6 @@
-"""The channel to one owner's runner: requests and replies.
+"""The channel to one owner's runner: it sends requests and reads replies.
 
-They are tried again when the connection fails, and the runner is sent where it is missing.
+Requests are retried when the connection fails, and the runner is sent where it is missing.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _VIEWERS = 6
-"""Operations that look on at a time over one connection: sshd admits ten commands, and short ones need a place."""
+"""The most long-running operations at a time over one connection: sshd admits ten commands; short ones need room."""
 
 
 class _NoReply(ProtocolError):
-    """A command ended without having begun a reply: whatever ran there, it was not the runner."""
+    """A command ended before its reply began: whatever ran there was not the runner."""
 
 
 class Exchange:
-    """One request under way: its events as they come, and a way to say more.
+    """One request in progress: yields its events as they arrive, and sends further lines.
 
     Attributes:
-        spoken: Whether anything was said beyond the request.
+        spoken: Whether lines were sent beyond the request.
     """
 
     def __init__(self, process: Call, marker: str, needs: str, *, lasts: bool = False) -> None:
@@ -50,19 +50,19 @@ class Exchange:
         self.spoken = False
 
     async def begin(self) -> bool:
-        """Wait for the reply to begin; say whether there is a runner to give it."""
+        """Wait for the reply to begin; return whether there is a runner on the host."""
         while not self._reply.begun:
             await self._read()
         return not any(isinstance(event, Absent) for event in self._events)
 
     async def next(self) -> Event:
-        """Wait for what comes next.
+        """Wait for the next event.
 
         Returns:
-            An event; End when nothing more comes, however often it is asked for.
+            An event; End once the reply has ended, at every further call too.
 
         Raises:
-            ProtocolError: The reply ends early, or is none.
+            ProtocolError: The reply is truncated or malformed.
             ConnectionLost: The connection broke.
         """
         while not self._events:
@@ -72,15 +72,15 @@ class Exchange:
         return self._events.popleft()
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield what comes, up to where the runner waits for more or has told everything: that is not yielded."""
+        """Yield events until the runner waits for more (Ready) or the reply ends (End); these two are not yielded."""
         while not isinstance(event := await self.next(), End | Ready):
             yield event
 
     async def tell(self, facts: Facts) -> bool:
-        """Put the lines that come into ``facts``.
+        """Add the reply's lines to ``facts``.
 
         Returns:
-            Whether the runner now waits for more, rather than having told everything.
+            True if the runner now waits for more, False if the reply has ended.
         """
         while not isinstance(event := await self.next(), End | Ready):
             if isinstance(event, Line):
@@ -88,7 +88,7 @@ class Exchange:
         return isinstance(event, Ready)
 
     async def say(self, *lines: str) -> None:
-        """Send more lines to the runner."""
+        """Send further lines to the runner."""
         self.spoken = True
         await self._process.write("".join(line + "\n" for line in lines).encode())
 
@@ -96,7 +96,7 @@ class Exchange:
         try:
             chunk = await self._process.read()
         except TransportError as error:
-            # A reply that began shows that the host can be talked to: what is then silent may be the line.
+            # A host that has begun a reply works: only then may a timeout be the network's fault, and be retried.
             error.transient = error.transient and (self._reply.begun or isinstance(error, ConnectionLost))
             raise
         if chunk is None:
@@ -105,7 +105,7 @@ class Exchange:
 
     def _broken(self, status: int | None) -> RjobError:
         noise = self._reply.said.decode("utf-8", "replace").strip()
-        # A runner that goes by itself ends its reply: without that end, the rest was lost on the way.
+        # A runner that exits by itself ends its reply: without that end, the rest was lost in transit.
         if status is None or ((status == 0 or status > 128) and self._reply.begun):
             return ConnectionLost("the command on the host was ended before it answered")
         last = noise.splitlines()[-1][:200] if noise else f"exit status {status}"
@@ -116,16 +116,16 @@ class Exchange:
 
 
 class Channel:
-    """The way in which one owner's operations are asked for.
+    """The channel to one owner: sends requests for operations and reads the replies.
 
     Args:
         link: The guarded way to the machine.
-        runner: What performs the operations there.
-        home: Where rjob's files are there; empty for the default.
-        space: Which of the spaces there; empty for the one that everybody sees.
-        gate: Whoever connects goes through it.
-        retries: How often connecting is tried again.
-        limit: Seconds without a sign of life that are borne; 0 for no limit.
+        runner: The runner that performs the operations there.
+        home: The folder of rjob's files there; empty for the default.
+        space: The space there; empty for the default one, which everybody sees.
+        gate: Limits how many connections are opened at a time.
+        retries: How often connecting is retried.
+        limit: Seconds to wait for a sign of life; 0 for no limit.
     """
 
     def __init__(
@@ -161,20 +161,20 @@ class Channel:
                     await attempts.again(error)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._link.close()
 
     async def call(self, operation: str, *lines: str | bytes, body: bytes = b"") -> Facts:
         """Perform an operation whose reply is facts.
 
         Args:
-            operation: Its name.
+            operation: The operation's name.
             lines: Its arguments.
-            body: Its bytes.
+            body: Its data.
 
         Raises:
             OwnerError: The owner cannot do it.
-            TransportError: It could not be reached, or went away and the operation must not be repeated.
+            TransportError: The owner is unreachable, or the connection broke and the operation must not be repeated.
         """
 
         async def listen(exchange: Exchange) -> Facts:
@@ -189,17 +189,17 @@ class Channel:
     async def converse(
         self, talk: Callable[[Exchange], Awaitable[T]], operation: str, *lines: str | bytes, body: bytes = b""
     ) -> T:
-        """Perform an operation that is talked with; anew when a connection broke and no harm is done.
+        """Perform an operation as a dialogue. Repeat it after a broken connection, if that is harmless.
 
         Args:
-            talk: Is given each exchange; what it returns for the last one is returned.
-            operation: Its name.
+            talk: Is called with each exchange; its last result is returned.
+            operation: The operation's name.
             lines: Its arguments.
-            body: Its bytes.
+            body: Its data.
 
         Raises:
             OwnerError: The owner cannot do it.
-            TransportError: It could not be reached, or went away and the operation must not be repeated.
+            TransportError: The owner is unreachable, or the connection broke and the operation must not be repeated.
         """
         asked = OPERATIONS[operation]
         attempts = Attempts(patience=asked.patience)
@@ -212,7 +212,7 @@ class Channel:
                     try:
                         return await talk(exchange)
                     finally:
-                        # Whoever has not been told what to do has done nothing.
+                        # The runner does nothing before it receives further lines.
                         harmless = harmless or (asked.talks and not exchange.spoken)
             except TransportError as error:
                 if not harmless:
@@ -221,12 +221,12 @@ class Channel:
                 await attempts.again(error)
 
     def _place(self, asked: Operation) -> AbstractAsyncContextManager[None]:
-        """A place on the connection: one of a few for whoever stays long."""
+        """Return a context that limits how many long-running operations share the connection."""
         return self._viewers if asked.patience else nullcontext()
 
     @asynccontextmanager
     async def _exchange(self, operation: str, *lines: str | bytes, body: bytes) -> AsyncIterator[Exchange]:
-        """Ask for an operation, sending the runner first where it is missing."""
+        """Request an operation; send the runner first where it is missing."""
         asked = OPERATIONS[operation]
         marker = new_marker()
         data = request(marker, operation, *lines, body=body, home=self._home, space=self._space)
@@ -234,7 +234,7 @@ class Channel:
         try:
             opened = await self._ask(marker, data, asked)
         except _NoReply as error:
-            # Nothing was done.  A runner that was damaged on the disk may be all that is wrong.
+            # Nothing was done. The only problem may be a damaged copy of the runner on the disk.
             await self._install_after(error)
         else:
             if opened is None:
@@ -243,7 +243,7 @@ class Channel:
         if opened is None:
             raise ProtocolError("the runner was installed and is not there", hint="does something clear its folder?")
         process, exchange = opened
-        # A runner says at once that it begins; then it may have to work.
+        # A runner begins its reply at once; what follows may take longer.
         process.silence = self._limit and max(self._limit, asked.silence)
         try:
             yield exchange
@@ -251,14 +251,14 @@ class Channel:
             await process.close()
 
     async def _ask(self, marker: str, data: bytes, asked: Operation) -> tuple[Call, Exchange] | None:
-        """Send a request and wait for the reply to begin; None if there is no runner to give one."""
+        """Send a request and wait for the reply to begin; None if there is no runner on the host."""
         await self.connect()
         process = await self._link.run(self._runner.words())
         try:
             await process.write(data)
             if not asked.talks:
                 await process.write_eof()
-            # While the host is at work.
+            # Imported here, while the host is at work.
             import rjob.runner.facts  # noqa: F401
 
             exchange = Exchange(process, marker, self._runner.needs, lasts=asked.patience > 0)
@@ -271,7 +271,7 @@ class Channel:
         return None
 
     async def _install(self) -> None:
-        """Put the runner on the host: once for each version of it."""
+        """Install the runner on the host: needed once for each version."""
         await self.connect()
         marker = new_marker()
         process = await self._link.run(self._runner.installer())
@@ -285,10 +285,10 @@ class Channel:
             await process.close()
 
     async def _install_after(self, error: ProtocolError) -> None:
-        """Put the runner on the host once more, after something else than a runner answered.
+        """Install the runner again after a command that did not answer as a runner.
 
         Args:
-            error: What is to be said if nothing there can take a runner either.
+            error: The error to raise if the installation gets no proper answer either.
         """
         try:
             await self._install()

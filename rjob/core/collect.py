@@ -1,4 +1,4 @@
-"""Collecting: what one owner's jobs write and how they end, as its runner tells it."""
+"""Collecting: the output of one owner's jobs and their ends, as the runner reports them."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ Begun = Callable[[OwnerResult], Awaitable[None]]
 
 
 class Source(Protocol):
-    """Where a collector's jobs come from."""
+    """The jobs that a collector follows."""
 
     def request(self) -> tuple[Sequence[str | bytes], bytes]:
-        """What the operation is given: its lines and its body."""
+        """Return the lines and the body of the ``collect`` request."""
 
     async def found(self, facts: Facts) -> OwnerResult:
-        """The jobs, made of what the owner first replies.
+        """Return the jobs.
 
         Args:
-            facts: That.
+            facts: The owner's first reply.
         """
 
 
@@ -52,8 +52,8 @@ class Named:
     """The jobs that references name.
 
     Args:
-        owner: Whose jobs.
-        references: Which.
+        owner: The owner of the jobs.
+        references: The references.
     """
 
     def __init__(self, owner: Owner, references: Sequence[Reference]) -> None:
@@ -61,30 +61,30 @@ class Named:
         self._references = references
 
     def request(self) -> tuple[Sequence[str | bytes], bytes]:
-        """Selectors."""
+        """Return the selectors as lines, and an empty body."""
         return selectors(self._references), b""
 
     async def found(self, facts: Facts) -> OwnerResult:
-        """Those that are what was meant."""
+        """Return the jobs that match the references."""
         return await named(self._owner, self._references, facts)
 
 
 class Collector:
-    """Follows some jobs of one owner, whatever happens to the connection.
+    """A follower of some jobs of one owner, across broken connections.
 
     Args:
-        owner: Whose jobs.
-        source: Which.
-        ledger: Where what they write goes; None if nobody wants it.
-        options: Which of it.
-        begun: Is told of the jobs when they are known; nothing is looked at before it returns.
+        owner: The owner of the jobs.
+        source: The jobs to follow.
+        ledger: Receives the jobs' output; None if it is not wanted.
+        options: Which part of the output to deliver.
+        begun: Is called with the jobs once they are known; following starts after it returns.
 
     Attributes:
-        found: What the source brought, as it was at first.
+        found: What the source returned at first.
         jobs: The jobs as they are now, by instance id.
-        errors: Why nothing more can be told of others.
-        pending: Those of which the end has not been told.
-        asked: Whether the owner has told which jobs there are.
+        errors: For jobs that can no longer be followed: the reason, by instance id.
+        pending: The jobs whose end has not been reported, by instance id.
+        asked: Whether the owner has reported its jobs.
     """
 
     def __init__(
@@ -118,21 +118,21 @@ class Collector:
         return self.found._replace(jobs=jobs, errors=self.found.errors + tuple(self.errors.values()))
 
     async def read(self) -> None:
-        """Deliver what is there now."""
+        """Deliver the output that exists now."""
         await self._converse(self._read)
 
     async def follow(self, enough: Callable[[], bool]) -> None:
-        """Deliver what is written, as it is written, until all jobs have ended.
+        """Deliver output as it is written, until all jobs have ended.
 
         Args:
-            enough: Says whether there is no need to wait any longer; asked after each piece of news.
+            enough: Returns whether to stop earlier; called after each event.
         """
 
         async def talk(exchange: Exchange) -> bool:
             return await self._look_on(exchange, enough)
 
         while not await self._converse(talk):
-            # The command on the host has lived as long as it may: another one goes on.
+            # The operation has reached the runner's maximum lifetime: continue with another one.
             pass
 
     async def _converse(self, talk: Callable[[Exchange], Awaitable[T]]) -> T:
@@ -140,7 +140,7 @@ class Collector:
         return await self.owner.channel.converse(talk, "collect", *lines, body=body)
 
     def progress(self) -> list[str]:
-        """How far jobs' streams were delivered, ``UUID OUT ERR`` each; nothing where that does not count."""
+        """Return how far the jobs' streams were delivered, ``UUID OUT ERR`` each; empty if cursors are not to move."""
         if self._ledger is None or not self._options.moves:
             return []
         return [f"{uuid} {out} {err}" for uuid, (out, err) in self._ledger.delivered(self.jobs).items()]
@@ -148,7 +148,7 @@ class Collector:
     # -------------------------------------------------------------------------------------------------- exchanges
 
     async def _begin(self, exchange: Exchange) -> bool:
-        """Take the jobs that the source brings, the first time; say whether the runner waits for orders."""
+        """Take the jobs from the source, at the first call; return whether the runner waits for further lines."""
         facts = Facts()
         ready = await exchange.tell(facts)
         self._facts, self._settled = facts.again(), None
@@ -156,7 +156,7 @@ class Collector:
             self.found = await self._source.found(facts)
             self.asked = True
             self.jobs = {job.instance_id: job for job in self.found.jobs}
-            # A finished job may have something to deliver, but nothing to wait for.
+            # A finished job may have output to deliver, but need not be waited for.
             self.pending = {uuid: job for uuid, job in self.jobs.items() if self._ledger or not job.state.finished}
             self._places = {(uuid, stream): self._options.place(stream) for uuid in self.jobs for stream in _STREAMS}
             if self._begun:
@@ -166,17 +166,17 @@ class Collector:
     async def _read(self, exchange: Exchange) -> None:
         if not await self._begin(exchange) or not self.jobs:
             return
-        # After a break: what arrived before it counts, even if the rest never comes.
+        # After a reconnect, first report what was delivered before: it counts even if the rest never arrives.
         await exchange.say(*self._received(), *map(self._add, self.jobs), "once")
         async for event in exchange.events():
             await self._take(event)
             if self._ledger and self._ledger.gone:
-                # The rest is not worth waiting for.
+                # Without a reader, the rest need not be waited for.
                 return
         await self._finish(exchange)
 
     async def _look_on(self, exchange: Exchange, enough: Callable[[], bool]) -> bool:
-        """Follow the pending jobs; say whether there is nothing more to follow."""
+        """Follow the pending jobs; return whether there is nothing more to follow."""
         life, began = self.owner.runner.life, time.monotonic()
         ready = await self._begin(exchange)
         if ready and self.pending and not enough():
@@ -198,7 +198,7 @@ class Collector:
         return not self.pending or enough()
 
     async def _finish(self, exchange: Exchange) -> None:
-        """Move the cursors, where that is wanted."""
+        """Have the owner move its cursors to what was delivered, if the options ask for it."""
         if orders := self._received():
             await exchange.say(*orders, "end")
             while not isinstance(await exchange.next(), End):
@@ -213,10 +213,10 @@ class Collector:
     # ------------------------------------------------------------------------------------------------------- events
 
     async def _take(self, event: Event) -> str | None:
-        """Take what came; return a job of which it tells that it has ended although it has not."""
+        """Process an event. Return the instance id of a job that it reports as ended while the facts do not."""
         if isinstance(event, Data):
             uuid, _, name = event.name.partition("/")
-            # What nobody asked for is dropped, and not remembered.
+            # Output that was not requested is dropped, without remembering its position.
             self._stream = (uuid, "err" if name == "err" else "out") if uuid in self.jobs else ("", "out")
             self._places[self._stream] = str(event.offset)
         elif isinstance(event, Bytes):
@@ -267,13 +267,13 @@ class Collector:
 
 
 def shrank(words: Sequence[str]) -> tuple[str, Stream, int, int] | None:
-    """What a ``shrank`` line tells.
+    """Parse a ``shrank`` line.
 
     Args:
         words: The line's words.
 
     Returns:
-        The job's instance id, the stream, how far it was received, its size; None if it is no such line.
+        The job's instance id, the stream, the received position and the size (both in bytes); None if malformed.
     """
     if len(words) != 4 or words[0] != "shrank":
         return None

@@ -1,4 +1,4 @@
-"""The doctor: everything that rjob needs on a machine, looked at and named."""
+"""The doctor: checks everything that rjob needs on a machine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from rjob.core.owner import Owner
 
 _SHOWN = 500
-"""Characters of what a host says about itself."""
+"""The most characters to show of each value that a host reports about itself."""
 
 
 async def examine(owner: Owner) -> list[Finding]:
-    """Look at a machine.
+    """Check a machine.
 
     Args:
-        owner: Which.
+        owner: The machine.
 
     Raises:
         RjobError: It cannot be reached, or its home cannot be written to.

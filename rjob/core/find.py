@@ -1,4 +1,4 @@
-"""Finding jobs: references become selectors for their owner, and what the owner tells becomes jobs."""
+"""Finding jobs: turns references into selectors for their owner, and the owner's facts into jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def selector(reference: Reference) -> str:
-    """How the runner is asked for what a reference names."""
+    """Return the runner's selector for a reference."""
     match reference.kind:
         case "id" | "child":
             return f"id {reference.id}"
@@ -40,13 +40,13 @@ def selector(reference: Reference) -> str:
 
 
 def _default_name(name: str) -> int | None:
-    """The id of a job that was given no name."""
+    """Return the id in a default name, ``Job17``; None for any other name."""
     digits = name.removeprefix("Job")
     return int(digits) if digits != name and digits.isascii() and digits.isdigit() and len(digits) < 16 else None
 
 
 def _dashed(digits: str) -> str:
-    """An instance id's digits as they stand in a folder's name."""
+    """Format the digits of an instance id, or of its beginning, as in a folder's name."""
     parts, start = [], 0
     for size in (8, 4, 4, 4, 12):
         parts.append(digits[start : start + size])
@@ -55,27 +55,27 @@ def _dashed(digits: str) -> str:
 
 
 def selectors(references: Iterable[Reference]) -> list[str]:
-    """How the runner is asked for what references name; see :func:`named`."""
+    """Return the runner's selectors for references; see :func:`named`."""
     return [selector(reference) for reference in references]
 
 
 async def look_up(owner: Owner, references: Sequence[Reference]) -> OwnerResult:
-    """Find the jobs that references name, in their order, each once.
+    """Find the jobs that references name, in their order, without duplicates.
 
     Args:
-        owner: Whose jobs.
-        references: What to look for.
+        owner: The owner of the jobs.
+        references: The references to look up.
     """
     return await named(owner, references, await owner.channel.call("facts", *selectors(references)))
 
 
 async def named(owner: Owner, references: Sequence[Reference], facts: Facts) -> OwnerResult:
-    """The jobs that references name, in their order, each once.
+    """Return the jobs that references name, in their order, without duplicates.
 
     Args:
-        owner: Whose jobs.
-        references: What was asked for with their :func:`selectors`.
-        facts: What came of that.
+        owner: The owner of the jobs.
+        references: The references whose :func:`selectors` were sent.
+        facts: The owner's reply to these selectors.
     """
     jobs, errors = await jobs_from_facts(owner, facts)
     found: dict[str, Job] = {}
@@ -87,7 +87,7 @@ async def named(owner: Owner, references: Sequence[Reference], facts: Facts) -> 
         if reference.kind == "instance" and len(matches) > 1:
             failed.append(_error("more than one job's instance id begins so", "give more digits", owner, reference))
         elif matches:
-            # A child that was never handed to its host has no instance id.
+            # Keyed by reference: a child that was never handed to its host has no instance id.
             found |= {job.ref: job for job in matches}
         elif not broken:
             failed.append(_missing(owner, reference))
@@ -96,7 +96,7 @@ async def named(owner: Owner, references: Sequence[Reference], facts: Facts) -> 
 
 
 def _missing(owner: Owner, reference: Reference) -> JobNotFound:
-    """The error for a reference that names nothing."""
+    """Build the error for a reference that names no job."""
     selector, at, host = reference.text.partition("@")
     if reference.kind == "child":
         way_out = f"`rjob get --json {reference.id}{at}{host}` shows the children that there are"
@@ -109,10 +109,10 @@ def _error(message: str, hint: str, owner: Owner, reference: Reference) -> JobNo
 
 
 def without_parents(found: OwnerResult) -> OwnerResult:
-    """Take out what has children, with an error for each: no process of its own could be signalled or started again.
+    """Remove the jobs that have children, with an error for each: they have no process to signal or start again.
 
     Args:
-        found: What references name.
+        found: The jobs that references name.
     """
     parents = [job for job in found.jobs if job.type == "RemoteJob"]
     errors: tuple[RjobError, ...] = tuple(
@@ -125,7 +125,7 @@ def without_parents(found: OwnerResult) -> OwnerResult:
 
 
 def removed(owner: Owner, job: Job) -> JobNotFound:
-    """The error that tells that a job went while it was looked at."""
+    """Build the error for a job that was removed during the operation."""
     return JobNotFound(f"job {job.ref} was removed meanwhile", host=owner.host, job=job.ref)
 
 
@@ -135,7 +135,7 @@ def _matches(reference: Reference, jobs: Iterable[Job]) -> list[Job]:
         pattern = reference.name.casefold()
         return [job for job in found if fnmatchcase(job.name.casefold(), pattern)]
     if reference.kind == "name":
-        # The registry line was found by its text, a default name by its number: make sure.
+        # The runner matched the text of a registry line, or the number in a default name: compare the name itself.
         return [job for job in found if job.name == reference.name]
     if reference.kind == "child":
         return [child for job in found for child in _children(job, reference.child)]
@@ -143,13 +143,13 @@ def _matches(reference: Reference, jobs: Iterable[Job]) -> list[Job]:
 
 
 def _children(job: Job, text: str) -> list[Job]:
-    """The child of that number; else those at that location."""
+    """Return the child with that number, else the children at that location."""
     numbered = [child for child in job.children if str(child.id) == text]
     return numbered or [child for child in job.children if child.location.casefold() == text.casefold()]
 
 
 async def jobs_from_facts(owner: Owner, facts: Facts) -> tuple[dict[str, Job], dict[str, RjobError]]:
-    """Make jobs of facts; record the ends that nobody else will.
+    """Build jobs from facts; have the owner record the ends that no supervisor will record.
 
     Returns:
         The jobs and the errors, by instance id.
@@ -162,7 +162,7 @@ async def jobs_from_facts(owner: Owner, facts: Facts) -> tuple[dict[str, Job], d
     verdicts: dict[str, Verdict] = {}
     for uuid, job in facts.jobs.items():
         if job.empty:
-            # It was removed while the runner looked.
+            # The job was removed while the runner read its files.
             continue
         if job.record is None:
             errors[uuid] = OwnerError(

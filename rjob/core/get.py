@@ -16,9 +16,9 @@ async def listing(owner: Owner, query: Query, newest: int) -> OwnerResult:
     """Find the jobs that a listing shows.
 
     Args:
-        owner: Whose jobs.
-        query: Which.
-        newest: How many finished ones to show when nothing else is asked for.
+        owner: The owner of the jobs.
+        query: Selects the jobs.
+        newest: How many finished jobs to show if the query does not say.
     """
     if query.filtered:
         asked = ["all", "others all"]

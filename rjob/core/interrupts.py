@@ -1,4 +1,4 @@
-"""Hold back interrupts while bytes are written and counted, or they would be delivered twice."""
+"""Deferring SIGINT until the written bytes are counted; otherwise they would be delivered twice."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import ClassVar
 
 
 class Interrupts:
-    """What happens to Ctrl-C, and to what calls :func:`interrupt`, while this is entered.
+    """A context that defers Ctrl-C, and the signals that call :func:`interrupt`, in its sections.
 
-    It does what it always does, but not within ``held_back``: such a section ends before anything happens, unless a
-    second interrupt comes.  Where an event loop has a handler of its own, which raises nothing here, nothing changes.
+    The effect is the usual one, but it is deferred to the end of a ``held_back`` section; a second interrupt takes
+    effect at once. Where an event loop has its own SIGINT handler, which raises nothing here, nothing changes.
     """
 
     _current: ClassVar[Interrupts | None] = None
@@ -43,10 +43,10 @@ class Interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def arrived(self, *_: object) -> None:
-        """Note an interrupt within a section that holds it back.
+        """Handle an interrupt: defer it within a ``held_back`` section.
 
         Raises:
-            KeyboardInterrupt: Nothing does.
+            KeyboardInterrupt: No section is active, or it is the second interrupt in one.
         """
         if not self.held_back.active or self.held_back.came:
             raise KeyboardInterrupt
@@ -54,7 +54,7 @@ class Interrupts:
 
 
 class _Section:
-    """A part of the work that is not interrupted.  There is one for each piece of output, so it does very little."""
+    """A section in which interrupts are deferred. It is entered for each piece of output, so it does very little."""
 
     def __init__(self) -> None:
         self.active = False
@@ -71,10 +71,10 @@ class _Section:
 
 
 def interrupt() -> None:
-    """Do what Ctrl-C does, for the handler of another signal; also where Ctrl-C itself is ignored.
+    """Do what Ctrl-C does, even where SIGINT is ignored; for the handlers of other signals.
 
     Raises:
-        KeyboardInterrupt: Nothing holds it back.
+        KeyboardInterrupt: The interrupt is not deferred.
     """
     handler = signal.getsignal(signal.SIGINT)
     if Interrupts._current is not None:

@@ -1,4 +1,4 @@
-"""One host, plugin or job that fails is an error of its own: where failures become results."""
+"""Isolation of failures: a host, plugin or job that fails becomes an error in the result, and the others go on."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 async def guarded(owner: Owner, work: Awaitable[OwnerResult]) -> OwnerResult:
-    """Wait for what is done at one owner; whatever goes wrong there is its error, and no other owner's.
+    """Await the work at one owner; turn any failure into an error of this owner.
 
     Args:
         owner: The owner.
-        work: What is done.
+        work: The work to await.
     """
     try:
         return await work
@@ -37,7 +37,7 @@ async def guarded(owner: Owner, work: Awaitable[OwnerResult]) -> OwnerResult:
 
 
 def failure(owner: Owner, error: RjobError) -> OwnerResult:
-    """What an owner has when an error came in place of it.
+    """Build the result of an owner for which an error was raised.
 
     Args:
         owner: The owner.
@@ -48,10 +48,10 @@ def failure(owner: Owner, error: RjobError) -> OwnerResult:
 
 
 def merged(parts: Sequence[OwnerResult]) -> Result:
-    """Put together what owners have.
+    """Merge the results of several owners.
 
     Args:
-        parts: In their order.
+        parts: The results, in order.
     """
     return result_of(
         tuple(job for part in parts for job in part.jobs),
@@ -61,15 +61,15 @@ def merged(parts: Sequence[OwnerResult]) -> Result:
 
 
 def result_of(jobs: tuple[Job, ...], errors: tuple[RjobError, ...], more: int = 0) -> Result:
-    """Make a verb's result.
+    """Build a verb's result.
 
     Args:
         jobs: The jobs that it reached.
-        errors: What went wrong.
+        errors: The errors.
         more: See :class:`rjob.models.Result`.
 
     Raises:
-        UsageError: Nothing came of it but this one error: what was asked for makes no sense at all.
+        UsageError: It is the only error and there are no jobs: the whole request makes no sense.
     """
     if not jobs and len(errors) == 1 and isinstance(errors[0], UsageError):
         raise errors[0]

@@ -1,4 +1,4 @@
-"""A job as users see it, made of its owner's facts."""
+"""Building the jobs that users see from their owner's facts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _REMOTE = "RemoteJob"
 
 
 def view(facts: Facts, job: JobFacts, host: str | None) -> tuple[Job, Verdict]:
-    """Make a job of its facts.
+    """Build a job, and its verdict, from facts.
 
     Args:
         facts: The whole reply.
-        job: The job's own.
+        job: The job's own facts.
         host: The owner as the user named it; None for this machine.
     """
-    # The gate has given each field its type; see JobFacts.record.
+    # The parser has checked the type of each field; see JobFacts.record.
     record = job.record or {}
     number = record.get("id", 0)
     ref, at = _reference(facts, job, number, host)
@@ -50,12 +50,12 @@ def view(facts: Facts, job: JobFacts, host: str | None) -> tuple[Job, Verdict]:
 
 
 def begun(facts: Facts, record: dict[str, Any], number: int, instance: str, host: str | None) -> Job:
-    """Make the job that an owner has just begun to run, without asking for its facts.
+    """Build a job that an owner has just started, without requesting its facts.
 
     Args:
-        facts: The reply to the request that started it.
-        record: Its start record.
-        number: The number that it was given.
+        facts: The reply to the start request.
+        record: The job's start record.
+        number: Its id.
         instance: Its instance id.
         host: The owner as the user named it; None for this machine.
     """
@@ -74,7 +74,7 @@ def begun(facts: Facts, record: dict[str, Any], number: int, instance: str, host
 
 
 def _child(child: ChildFacts, verdict: Verdict, parent: dict[str, Any]) -> Job:
-    """Make a child of its facts and of what is told of its parent."""
+    """Build a child from its facts and its parent's fields."""
     selector, at, host = parent["ref"].partition("@")
     own = {
         "id": child.number,
@@ -88,12 +88,12 @@ def _child(child: ChildFacts, verdict: Verdict, parent: dict[str, Any]) -> Job:
 
 
 def _sums(job: JobFacts, verdict: Verdict, children: tuple[Job, ...]) -> dict[str, Any]:
-    """What a parent has from its children: it runs nothing itself."""
+    """Compute a parent's fields from its children: it runs nothing itself."""
     if not children:
         return {"type": _REMOTE, "location": ""}
     from rjob.nodesets import fold
 
-    # Its own record is written after the last child's.
+    # The parent's own record is written after the last child's.
     ends = [child.end for child in children if child.end]
     return {
         "type": _REMOTE,
@@ -108,7 +108,7 @@ def _sums(job: JobFacts, verdict: Verdict, children: tuple[Job, ...]) -> dict[st
 
 
 def _with_files(job: JobFacts, verdict: Verdict, **told: Any) -> Job:
-    """Make a job of what its files tell; ``told`` goes before that."""
+    """Build a job from its files; ``told`` overrides the fields from the files."""
     out_received, err_received = job.received
     files = {
         "machine": job.machine,
@@ -124,7 +124,7 @@ def _with_files(job: JobFacts, verdict: Verdict, **told: Any) -> Job:
 
 
 def _of_record(record: dict[str, Any], verdict: Verdict, **told: Any) -> Job:
-    """Make a job of its start record and of where it stands: the one place where jobs are made."""
+    """Build a job from its start record and its verdict: the one place where jobs are built."""
     fields: dict[str, Any] = {"type": record.get("type") or "BackgroundJob"} | told
     return Job(
         state=verdict.state,
@@ -151,16 +151,16 @@ def _ended(job: JobFacts) -> datetime | None:
 
 
 def _reference(facts: Facts, job: JobFacts, number: int, host: str | None) -> tuple[str, str | None]:
-    """What to call a job on the command line, and the host in it.
+    """Return a job's reference on the command line, and the host in it.
 
-    A reference holds the host as the user named it: through one host nothing can be called a job of another.  A job of
-    another machine under the same home has a number of that machine's, so its instance id stands there, which finds
-    nothing on the host that told of it.  Only what this machine's own home tells is believed: there the other machine's
-    recorded host name is used, if it can mean no other machine.
+    The reference holds the host as the user named it, so that no host can pass off a job as another host's. A foreign
+    job (of another machine under the same home) has an id of that machine; it is referred to by its instance id, which
+    matches nothing on the host that reported it. Only the facts of this machine's own home are trusted: there, the
+    recorded host name of the other machine is used, if it can mean no other machine.
 
     Args:
         facts: The whole reply.
-        job: The job's own.
+        job: The job's own facts.
         number: The job's id.
         host: The owner as the user named it; None for this machine.
     """

@@ -1,4 +1,4 @@
-"""What was written to a sink, of which job, and how much of it arrived."""
+"""The ledger: which job's output was written to a sink, and how much of it was delivered."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from rjob.transports.base import Stream
 
 _LINE = 1 << 16
-"""How far to look for the beginning of a line.  What has none there is no text."""
+"""Bytes to search backwards for the beginning of a line; output without one there is not text."""
 
 _KEPT = (1 << 20) + _LINE
-"""Bytes to remember: no pipe holds more than 1 MiB, and before that a line may begin."""
+"""Bytes to remember of each stream: a pipe holds at most 1 MiB, and a line may begin before that."""
 
 
 class _Piece(NamedTuple):
@@ -33,10 +33,10 @@ class _Piece(NamedTuple):
 
 
 class Ledger:
-    """The way of jobs' output into one sink.
+    """A writer of jobs' output to one sink, which counts what was delivered.
 
     Args:
-        sink: Where to.
+        sink: The destination.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -52,39 +52,39 @@ class Ledger:
         self._tasks: set[Any] = set()
         self._sent_away: set[Any] = set()
         self.interrupts = Interrupts()
-        """To be entered by whoever delivers: a piece is written and counted, or neither."""
+        """The context to deliver within: a piece is both written and counted, or neither."""
         self.gone = False
-        """Whether the reader has gone."""
+        """Whether the reader has closed the stream."""
         if getattr(sink, "whole_lines", False):
             self.share()
 
     # ------------------------------------------------------------------------------------------ several jobs at a time
 
     def share(self) -> None:
-        """Keep lines whole: several jobs' output comes at the same time."""
+        """Keep lines whole from now on, because several jobs write at the same time."""
         if self._lines is None:
             from rjob.core.lines import WholeLines
 
             self._lines = WholeLines(self._put)
 
     def begin(self, job: Job, streams: Streams) -> None:
-        """Expect a job's output, as it is written."""
+        """Expect a job's output."""
         if self._lines:
             self._lines.begin(job, streams)
 
     def finish(self, job: Job) -> None:
-        """Write what was held back of a job that ended."""
+        """Write the held back output of a job that has ended."""
         if self._lines and not self.gone:
             self._lines.finish(job)
 
     def leave(self, job: Job) -> None:
-        """Expect nothing more of a job."""
+        """Expect no more output of a job."""
         if self._lines:
             self._lines.leave(job)
 
     @contextmanager
     def attended(self) -> Iterator[None]:
-        """What is done in here ends when the reader goes, also where there is nothing to write."""
+        """End the block when the reader goes, even while there is nothing to write."""
         if not running():
             yield
             return
@@ -105,7 +105,7 @@ class Ledger:
     # -------------------------------------------------------------------------------------------------------- writing
 
     def write(self, job: Job, stream: Stream, offset: int, data: bytes) -> None:
-        """Write bytes that begin at ``offset`` of the job's stream; after the reader has gone, nothing.
+        """Write bytes that begin at ``offset`` of the job's stream. Does nothing after the reader has gone.
 
         Raises:
             RjobError: They cannot be written.
@@ -113,7 +113,7 @@ class Ledger:
         key = (job.instance_id, stream)
         taken = self._taken.get(key, offset)
         if taken > offset:
-            # Asked for again, after a connection broke.
+            # Sent again after a reconnect: skip the part that was taken before.
             data, offset = data[taken - offset :], taken
         if self.gone or not data:
             return
@@ -126,20 +126,20 @@ class Ledger:
         self._lines.write(job, stream, offset, data)
 
     def rewind(self, job: Job, stream: Stream, position: int, size: int) -> None:
-        """A stream was cut short: what comes from now on begins at byte 0 again.
+        """Note that a stream was truncated: its next output begins at byte 0 again.
 
         Args:
-            job: Whose.
-            stream: Which.
-            position: How far it had been received.
-            size: How long it is.
+            job: The job.
+            stream: The stream.
+            position: How far it had been received, in bytes.
+            size: Its new size, in bytes.
         """
         key = (job.instance_id, stream)
         if self._lines:
             self._lines.flush(job, stream)
         for known in (self._begins, self._ends, self._taken):
             known.pop(key, None)
-        # These bytes may still be in a pipe, but their places mean nothing any more.
+        # These bytes may still be in a pipe, but their offsets are no longer valid.
         self._written[stream] = deque(
             piece._replace(uuid="") if piece.uuid == job.instance_id else piece for piece in self._written[stream]
         )
@@ -149,7 +149,7 @@ class Ledger:
         self._shrank.add((*key, position, size))
 
     def _put(self, job: Job, stream: Stream, offset: int, data: bytes) -> None:
-        """Hand bytes to the sink, and note how many it took, whatever happens meanwhile."""
+        """Pass bytes to the sink, and count those that it took, even if it fails or an interrupt arrives."""
         if self.gone:
             return
         failed: WriteFailed | None = None
@@ -183,7 +183,7 @@ class Ledger:
             return
         import asyncio
 
-        # The others have nobody to write to, and may have nothing to write for a long time.
+        # Cancel the other tasks: they cannot write either, and might not notice for a long time without output.
         for task in self._tasks - {asyncio.current_task()}:
             self._sent_away.add(task)
             task.cancel()
@@ -191,13 +191,13 @@ class Ledger:
     # ------------------------------------------------------------------------------------------------------- counting
 
     def delivered(self, uuids: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """How far jobs' streams were delivered.  When a reader has gone, that is at the beginning of a line.
+        """Return how far jobs' streams were delivered. If a reader has gone, cut back to the beginning of a line.
 
         Args:
-            uuids: Which jobs; those of which nothing was written are left out.
+            uuids: The jobs' instance ids; jobs without any written output are left out.
 
         Returns:
-            By instance id: the offsets behind the last delivered bytes of ``out`` and ``err``.
+            By instance id: the offsets after the last delivered bytes of ``out`` and ``err``.
         """
         ends = {"out": self._arrived("out"), "err": self._arrived("err")}
         written = ends["out"].keys() | ends["err"].keys()
@@ -211,15 +211,15 @@ class Ledger:
             lost = min(held, len(piece.data))
             held -= lost
             if lost or piece.uuid not in ends:
-                # Where some of this one was lost, all of what came after it was.
+                # Part of this piece was lost, so everything after it was lost too.
                 ends[piece.uuid] = piece.start + len(piece.data) - lost
         known = {uuid: ends.get(uuid, end) for (uuid, name), end in self._ends.items() if name == stream}
         return {uuid: self._line_begin(uuid, stream, end) if cut else end for uuid, end in known.items()}
 
     def _line_begin(self, uuid: str, stream: Stream, end: int) -> int:
-        """The beginning of the line that ``end`` is in, but nothing before what was there to be delivered.
+        """Return the beginning of the line that contains ``end``, but not less than the first offset written.
 
-        ``end`` itself if no line begins for a long way before it.
+        Returns ``end`` itself if no line begins within ``_LINE`` bytes before it.
         """
         begin = self._begins[uuid, stream]
         floor = max(begin, end - _LINE)

@@ -1,4 +1,4 @@
-"""Keep the lines of several streams whole that share one display."""
+"""Keeping lines whole when several streams share one display."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     Put = Callable[[Job, Stream, int, bytes], None]
 
 QUIET = 2.0
-"""Seconds after which an unfinished line is shown, if nobody else has written meanwhile."""
+"""Seconds after which an unfinished line is shown, if no other stream was written meanwhile."""
 
 LIMIT = 65536
-"""Bytes of an unfinished line that are held back at most."""
+"""The most bytes of an unfinished line that are held back."""
 
 
 class _Held(NamedTuple):
@@ -33,10 +33,10 @@ class _Held(NamedTuple):
 
 
 class WholeLines:
-    """Holds an unfinished line back until its end, so that no other job's line tears it.
+    """A filter that holds back an unfinished line until its end, so that no other job's line splits it.
 
-    It is shown earlier when its job ends, when nobody else has written for a while (a prompt, progress), and when it is
-    too long.  Once it is shown, what continues it follows at once.
+    It is shown earlier when its job ends, when no other stream was written for a while (a prompt, progress), and when
+    it is too long. Once it is shown, its continuation is written at once.
 
     Args:
         put: Writes bytes that begin at an offset of a job's stream.
@@ -48,7 +48,7 @@ class WholeLines:
         self._held: dict[Key, _Held] = {}
         self._shown: Key | None = None
         self.failed: RjobError | None = None
-        """Why a line could not be shown later on."""
+        """The error of a line that could not be shown later."""
 
     def begin(self, job: Job, streams: Streams) -> None:
         """Expect a job's output."""
@@ -56,13 +56,13 @@ class WholeLines:
         self._active |= {(job.instance_id, stream): 0.0 for stream in both if streams in ("both", stream)}
 
     def finish(self, job: Job) -> None:
-        """Show what is held back of a job: it ended."""
+        """Show the held back lines of a job that has ended."""
         for key in [key for key in self._held if key[0] == job.instance_id]:
             self._show(key)
         self.leave(job)
 
     def leave(self, job: Job) -> None:
-        """Expect nothing more of a job; what is held back of it stays unwritten."""
+        """Expect no more output of a job; drop its held back lines."""
         self._active = {key: moment for key, moment in self._active.items() if key[0] != job.instance_id}
         self._held = {key: held for key, held in self._held.items() if key[0] != job.instance_id}
         if self._shown and self._shown[0] == job.instance_id:
@@ -72,7 +72,7 @@ class WholeLines:
                 self._show(key)
 
     def write(self, job: Job, stream: Stream, offset: int, data: bytes) -> None:
-        """Write the whole lines of what came; hold the rest back."""
+        """Write the whole lines of some data; hold back the rest."""
         key = (job.instance_id, stream)
         self._active[key] = time.monotonic()
         if held := self._held.pop(key, None):
@@ -92,7 +92,7 @@ class WholeLines:
                 self._look_later(key, QUIET)
 
     def flush(self, job: Job, stream: Stream) -> None:
-        """Show what is held back of a stream: nothing will continue it."""
+        """Show the held back line of a stream that will not be continued."""
         if (job.instance_id, stream) in self._held:
             self._show((job.instance_id, stream))
 
@@ -121,5 +121,5 @@ class WholeLines:
         try:
             self._show(key)
         except RjobError as error:
-            # This is nobody's call: whoever writes next is told.
+            # A timer has no caller to raise this to: the next write raises it.
             self.failed = error

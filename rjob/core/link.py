@@ -1,4 +1,4 @@
-"""The guarded way to a machine: each step of a transport has a time limit, and whatever it raises is an RjobError."""
+"""The guarded way to a machine: gives each step of a transport a time limit, and turns its failures into RjobErrors."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PIECE = 1 << 18
 """Bytes of a request that are written within one time limit."""
 
 _GOODBYE = 10.0
-"""The most seconds that letting go of a command or a connection may take."""
+"""The most seconds that closing a command or a connection may take."""
 
 _PROMPT = 600.0
-"""The least seconds for connecting where somebody may be asked for a passphrase."""
+"""The least time limit in seconds for connecting if the user may be asked for a passphrase."""
 
 
 class Guard:
-    """Runs single steps of one transport.
+    """A wrapper that runs single steps of one transport.
 
     Args:
         host: The host for messages; None for this machine.
@@ -46,7 +46,7 @@ class Guard:
         """Call a function of the transport.
 
         Args:
-            step: What it does, for messages: ``connecting``.
+            step: What the function does, for messages: ``connecting``.
             work: The function.
 
         Raises:
@@ -58,12 +58,12 @@ class Guard:
             self._raise(step, error)
 
     async def wait(self, step: str, work: Callable[[], Awaitable[T]], limit: float | None = None) -> T:
-        """Call a coroutine function of the transport, and wait for it.
+        """Call a coroutine function of the transport, and await it.
 
         Args:
             step: See :meth:`call`.
             work: The function.
-            limit: Seconds; the guard's own when None, 0 for no limit.
+            limit: Seconds; None for the guard's own limit, 0 for no limit.
 
         Raises:
             TimedOut: It took too long.
@@ -82,10 +82,10 @@ class Guard:
             self._raise(step, error)
 
     async def let_go(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Close something; what goes wrong then is nobody's loss.
+        """Close something; ignore a failure, because nothing is lost by it.
 
         Args:
-            close: The coroutine function that does it.
+            close: The coroutine function that closes it.
         """
         try:
             await within(min(self.limit or _GOODBYE, _GOODBYE), close())
@@ -96,16 +96,16 @@ class Guard:
                 raise
 
     def _raise(self, step: str, error: BaseException) -> NoReturn:
-        """Raise what a transport raised: an RjobError that can be shown, or the end of this program or task.
+        """Raise a transport's exception again if it is a usable RjobError, or the end of this program or task.
 
-        Anything else is raised as a PluginError that names the transport.
+        Any other exception is raised as a PluginError that names the transport.
         """
         if _is_ours(error) or (isinstance(error, RjobError) and _is_sound(error)):
             raise error
         raise self.fault(step, reason(error)) from error
 
     def fault(self, step: str, why: str) -> PluginError:
-        """The error that says that a transport does not do what a transport has to.
+        """Build the error for a transport that breaks its contract.
 
         Args:
             step: See :meth:`call`.
@@ -119,10 +119,10 @@ class Guard:
 
 
 class Unusable(Transport):
-    """Stands for a transport that cannot be had; to connect tells why.
+    """A stand-in for a transport that cannot be loaded; connecting raises the reason.
 
     Args:
-        error: Why.
+        error: The reason.
     """
 
     def __init__(self, error: RjobError) -> None:
@@ -134,14 +134,14 @@ class Unusable(Transport):
 
 
 class Call:
-    """One command at work on the machine; see :class:`rjob.transports.base.Process`.
+    """A command that runs on the machine; see :class:`rjob.transports.base.Process`.
 
     Args:
         process: The transport's process.
         guard: Runs the transport's steps.
 
     Attributes:
-        silence: Seconds that may pass without a byte from the command; 0 for no limit.  The guard's limit at first.
+        silence: Seconds that may pass without a byte from the command; 0 for no limit. At first the guard's limit.
     """
 
     def __init__(self, process: Process, guard: Guard) -> None:
@@ -150,13 +150,13 @@ class Call:
         self.silence = guard.limit
 
     async def write(self, data: bytes) -> None:
-        """Send bytes to the command's standard input, piece by piece: each has the whole time limit."""
+        """Send bytes to the command's standard input in pieces; each piece has the full time limit."""
         for start in range(0, len(data), _PIECE):
             piece = data[start : start + _PIECE]
             await self._guard.wait("sending the request", partial(self._process.write, piece))
 
     async def write_eof(self) -> None:
-        """End the command's standard input."""
+        """Close the command's standard input."""
         await self._guard.wait("sending the request", self._process.write_eof)
 
     async def read(self) -> Chunk | None:
@@ -168,23 +168,23 @@ class Call:
         return chunk
 
     async def wait(self) -> int | None:
-        """Wait for the exit status; None if the other side does not tell."""
+        """Wait for the exit status; None if the other side does not report it."""
         status = await self._guard.wait("waiting for the exit status", self._process.wait)
         return status if type(status) is int else None
 
     async def close(self) -> None:
-        """Let go of the command."""
+        """Close the command's streams."""
         await self._guard.let_go(self._process.close)
 
 
 class Link:
-    """A machine as one transport reaches it: at most one open connection.
+    """A machine reached by one transport: at most one open connection.
 
     Args:
         transport: The transport.
         guard: Runs the transport's steps.
-        patience: The least seconds that connecting may take; the transport has a time limit of its own for that.
-        may_ask: Whether somebody may be asked for a passphrase meanwhile.
+        patience: The least time limit in seconds for connecting; the transport has its own limit for that.
+        may_ask: Whether the user may be asked for a passphrase while connecting.
     """
 
     def __init__(self, transport: Transport, guard: Guard, patience: float = 0.0, *, may_ask: bool = False) -> None:
@@ -200,7 +200,7 @@ class Link:
         return self._connection is not None
 
     async def connect(self) -> Connection:
-        """Open the connection where there is none."""
+        """Open the connection unless it is open."""
         if self._connection is None:
             limit = self._guard.limit and max(self._guard.limit, self._patience)
             if limit and self._may_ask:
@@ -215,7 +215,7 @@ class Link:
         """Start a command.
 
         Args:
-            argv: Its words.
+            argv: The command and its arguments.
         """
         connection = await self.connect()
         process = await self._guard.wait("starting a command", partial(connection.run, argv))
@@ -224,7 +224,7 @@ class Link:
         return Call(process, self._guard)
 
     def notes(self) -> list[str]:
-        """What the transport has to say about how it reaches the machine."""
+        """Return the transport's notes on how it reaches the machine."""
         step = "telling how it reaches the machine"
         notes: Any = self._guard.call(step, self._transport.notes)
         if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
@@ -232,19 +232,19 @@ class Link:
         return list(notes)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await self._guard.let_go(connection.close)
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether this program, task or wait is being ended, which is no fault of a transport's."""
+    """Whether an exception ends this program, task or wait, which is not the transport's fault."""
     return isinstance(error, KeyboardInterrupt | GeneratorExit | TimeIsUp) or cancelled(error)
 
 
 def _is_sound(error: RjobError) -> bool:
-    """Whether an error that a plugin made can be shown."""
+    """Whether the texts of a plugin's error can be shown."""
     texts: tuple[Any, ...] = (error.message, error.hint or "", error.host or "", error.job or "")
     return all(isinstance(text, str) for text in texts)
 

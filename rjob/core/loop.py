@@ -1,4 +1,4 @@
-"""How coroutines of the core are run to their ends, with an event loop or without one."""
+"""Running the core's coroutines to completion, with or without an event loop."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ R = TypeVar("R")
 
 
 class Runs:
-    """Runs coroutines to their ends, one after the other; those that need an event loop have the same one.
+    """A runner of coroutines, one after the other, to completion.
 
-    So what one of them has opened another can use.
+    Those that need an event loop share one, so that one can use what another has opened.
     """
 
     def __init__(self) -> None:
         self._runner: asyncio.Runner | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
-        """Run a coroutine to its end.
+        """Run a coroutine to completion.
 
         Args:
-            coroutine: What to run.
-            loop: Whether it may have to wait for more than one thing.  Without a loop asyncio is not even imported,
-                which is a third of a local verb's time.
+            coroutine: The coroutine.
+            loop: Whether it may have to wait for more than one thing. Without a loop asyncio is not even imported,
+                which saves a third of a local verb's time.
 
         Returns:
-            What it returns.
+            The coroutine's result.
         """
         if loop:
             return self._open().run(coroutine)
@@ -64,14 +64,14 @@ class Runs:
             from concurrent.futures import ThreadPoolExecutor
 
             class Threads(ThreadPoolExecutor):
-                """The loop's threads.  A transport's thread that hangs must not keep the answer back."""
+                """The loop's threads. A hanging thread of a transport must not delay the answer."""
 
                 def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-                    """Wait for none of them."""
+                    """Shut down without waiting for any thread."""
                     super().shutdown(wait=False, cancel_futures=True)
 
             if not os.environ.get("RJOB_DEBUG"):
-                # What asyncio finds in a transport that is careless with tasks, no user can do anything about.
+                # Users can do nothing about asyncio's complaints on a transport that is careless with tasks.
                 logging.getLogger("asyncio").addHandler(logging.NullHandler())
             self._runner = asyncio.Runner()
             self._runner.get_loop().set_default_executor(Threads())
@@ -79,10 +79,10 @@ class Runs:
 
 
 def run(coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
-    """Run one coroutine to its end; see :meth:`Runs.run`.
+    """Run one coroutine to completion; see :meth:`Runs.run`.
 
     Args:
-        coroutine: What to run.
+        coroutine: The coroutine.
         loop: Whether it needs an event loop.
     """
     runs = Runs()
@@ -93,10 +93,10 @@ def run(coroutine: Coroutine[Any, Any, T], *, loop: bool) -> T:
 
 
 async def pause(seconds: float) -> None:
-    """Wait, with an event loop or without one.
+    """Sleep, with or without an event loop.
 
     Args:
-        seconds: How long, half of that more or less: a crowd of clients must not come back all at once.
+        seconds: How long; randomized by up to half, so that many clients do not retry at the same moment.
     """
     import random
 
@@ -110,15 +110,15 @@ async def pause(seconds: float) -> None:
 
 
 class Overdue(Exception):  # noqa: N818  (never leaves the core)
-    """Something took longer than it may."""
+    """A time limit was exceeded."""
 
 
 async def within(seconds: float, work: Awaitable[T]) -> T:
-    """Wait for something, up to a time limit.
+    """Await something, up to a time limit.
 
     Args:
-        seconds: The limit; 0 for none.  Without an event loop there is none either: nobody else waits then.
-        work: What to wait for.
+        seconds: The limit; 0 for none. Without an event loop it is ignored: no other work waits then.
+        work: The awaitable.
 
     Raises:
         Overdue: The limit was reached; the work was cancelled.
@@ -141,11 +141,11 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
 
 
 async def at_most(seconds: float, work: Awaitable[T]) -> T:
-    """Wait for something, up to a time limit, with an event loop or without one.
+    """Await something, up to a time limit, with or without an event loop.
 
     Args:
         seconds: The limit; 0 for none.
-        work: What to wait for.
+        work: The awaitable.
 
     Raises:
         Overdue: The limit was reached.
@@ -160,10 +160,10 @@ async def at_most(seconds: float, work: Awaitable[T]) -> T:
 
 
 class _Timer:
-    """Ends an asyncio.timeout() scope after some seconds in which the event loop was free to work.
+    """A timer that ends an asyncio.timeout() scope after some seconds in which the event loop was free to work.
 
-    asyncio's own timer would also end it when the loop itself was held up, by a reader of the output who takes
-    nothing for a while, although what was waited for has come.
+    asyncio's own timer would also end it when the loop itself was blocked, by a slow reader of the output, although the
+    awaited event has arrived.
     """
 
     _LATE = 1.0
@@ -187,12 +187,12 @@ class _Timer:
             self._scope.reschedule(self._loop.time())
 
     def stop(self) -> None:
-        """Forget the scope."""
+        """Cancel the timer."""
         self._handle.cancel()
 
 
 def cancelled(error: BaseException) -> bool:
-    """Whether an exception is the cancellation of the running task, rather than of something that it waited for.
+    """Whether an exception is the cancellation of the running task, rather than of something that it awaited.
 
     Args:
         error: The exception.
@@ -206,7 +206,7 @@ def cancelled(error: BaseException) -> bool:
 
 
 class Gate:
-    """Lets only so many through at a time.
+    """A limiter that admits a number of tasks at a time.
 
     Args:
         limit: How many.
@@ -217,7 +217,7 @@ class Gate:
         self._semaphore: asyncio.Semaphore | None = None
 
     async def __aenter__(self) -> None:
-        # Without an event loop there is only one.
+        # Without an event loop there is only one task.
         if running():
             import asyncio
 
@@ -230,18 +230,18 @@ class Gate:
 
 
 async def each(items: Sequence[R], work: Callable[[R], Coroutine[Any, Any, T]], limit: int) -> list[T]:
-    """Do the same for several things at a time; for one of them, without an event loop.
+    """Run a coroutine function for several items concurrently; for a single item, without an event loop.
 
     Args:
-        items: The things.
-        work: What to do for each.
-        limit: How many at a time.
+        items: The items.
+        work: The coroutine function.
+        limit: How many run at a time.
 
     Returns:
         The results, in the order of the items.
 
     Raises:
-        BaseException: What the first one raised that failed; the others are cancelled then.
+        BaseException: The first exception that a coroutine raised; the others are cancelled.
     """
     if len(items) <= 1:
         return [await work(item) for item in items]

@@ -1,4 +1,4 @@
-"""JobManager: the verbs, on one owner or many.  The command line and ``import rjob`` are thin faces of it."""
+"""JobManager: the verbs, on one owner or many. The command line and ``import rjob`` are thin layers on top of it."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _CURSOR = Position()
 class JobManager:
     """Jobs on this machine and on hosts.
 
-    Every verb takes references as the command line does (``17``, ``build*``, ``last``, ``17@gpu``) and hosts as
-    ``-H`` does (names, node sets, ``@groups``, ``.``); without hosts it means those of the settings: this machine,
-    unless they say otherwise.  A job or a host that cannot be served is an error in the result, never an exception;
-    what makes no sense at all raises :class:`rjob.errors.UsageError` or ConfigError.
+    Every verb takes references as the command line does (``17``, ``build*``, ``last``, ``17@gpu``) and hosts as ``-H``
+    does (names, node sets, ``@groups``, ``.``). Without hosts it applies to those of the settings, by default this
+    machine. A job or a host that cannot be served is an error in the result, never an exception; a request that makes
+    no sense raises :class:`rjob.errors.UsageError` or ConfigError.
 
     Args:
-        config: The settings; read from the settings file when None.
-        plugins: The transports; the built-in and the installed ones when None.
-        caller: Whoever the verbs are carried out for; this process itself when None.
-        space: Which of the spaces on each machine to work in, each with jobs and numbers of its own; empty for the one
-            that everybody sees.
+        config: The settings; None to read the settings file.
+        plugins: The transports; None for the built-in and the installed ones.
+        caller: The caller that the verbs are carried out for; None for this process itself.
+        space: The space to work in on each machine, with jobs and ids of its own; empty for the default one, which
+            everybody sees.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class JobManager:
         await self._owners.close()
 
     def needs_loop(self, jobs: Sequence[str] = (), hosts: Sequence[str] = ()) -> bool:
-        """Whether an event loop is needed: not if one machine takes part, and what is done there never waits.
+        """Whether an event loop is needed: not for a single machine where nothing ever waits.
 
         Args:
             jobs: References.
@@ -82,12 +82,12 @@ class JobManager:
     async def start(
         self, spec: JobSpec | Sequence[JobSpec], *, hosts: Sequence[str] = (), launching: Launching | None = None
     ) -> Result:
-        """Start jobs on each host; returns when each has confirmed that they began, or refused.
+        """Start jobs on each host; return when each host has confirmed that they began, or refused.
 
         Args:
-            spec: What to run; several are started with one request to each host.
-            hosts: Where.
-            launching: Notes what may have been started while this goes on, and can give up the rest.
+            spec: What to run; several specifications are sent to each host in one request.
+            hosts: The hosts to run them on.
+            launching: Records what may have been started so far, and can give up the rest.
 
         Returns:
             The jobs that began.
@@ -111,17 +111,17 @@ class JobManager:
         launching: Launching | None = None,
         sink: Sink | None = None,
     ) -> Result:
-        """Start jobs on each host, and look at them until they have ended.
+        """Start jobs on each host, and follow them until they have ended.
 
         Args:
-            spec: What to run; several are started with one request to each host.
-            begun: Is told which jobs have begun, when each host has confirmed that they did, or refused.
-            hosts: Where.
-            launching: Notes what may have been started while this goes on, and can give up the rest.
-            sink: Where to deliver what they write, as it is written; None if nobody wants it.
+            spec: What to run; several specifications are sent to each host in one request.
+            begun: Is called with the jobs that have begun, after each host has confirmed that they did, or refused.
+            hosts: The hosts to run them on.
+            launching: Records what may have been started so far, and can give up the rest.
+            sink: Receives the jobs' output as it is written; None if it is not wanted.
 
         Returns:
-            The jobs as they are then.
+            The jobs as they are at the end.
         """
         from rjob.core.ledger import Ledger
         from rjob.core.start import Confirmations, Launching, run_at
@@ -144,7 +144,7 @@ class JobManager:
     def _specs(
         self, spec: JobSpec | Sequence[JobSpec], hosts: Sequence[str]
     ) -> tuple[list[Ask], dict[str, list[JobSpec]]]:
-        """What to run where.  What is wrong with a specification is found out before anything is sent."""
+        """Return what to run on which host. Errors in a specification are raised before anything is sent."""
         from rjob.core.start import listed, spec_at
 
         for one in listed(spec):
@@ -153,12 +153,12 @@ class JobManager:
         return asks, {ask.host: [spec_at(self._owners.owner(ask.host), one) for one in listed(spec)] for ask in asks}
 
     async def get(self, jobs: Sequence[str] = (), *, hosts: Sequence[str] = (), query: Query = _LISTING) -> Result:
-        """Tell where jobs stand.
+        """Return the state of jobs.
 
         Args:
-            jobs: Which; none means a listing.
-            hosts: Whose.
-            query: Which of a listing.
+            jobs: References; none for a listing.
+            hosts: The owners of the jobs.
+            query: Selects the jobs of a listing.
         """
         from rjob.core.find import look_up
         from rjob.core.get import listing
@@ -179,13 +179,13 @@ class JobManager:
         """Wait until jobs have ended.
 
         Args:
-            jobs: Which.
-            hosts: Whose.
-            first: Be content with the first that ends.
-            timeout: Seconds; 0 only looks.
+            jobs: References.
+            hosts: The owners of the jobs.
+            first: Return as soon as one of them has ended.
+            timeout: Seconds to wait; 0 to look only once.
 
         Returns:
-            The jobs as they are then; one that is not finished ran into the time-out.
+            The jobs as they are at the end; an unfinished one ran into the timeout.
         """
         from rjob.core.find import look_up
         from rjob.core.wait import Until, has_ended, wait_at, wait_for_first
@@ -215,19 +215,19 @@ class JobManager:
         streams: Streams = "both",
         follow: bool = False,
     ) -> Result:
-        """Deliver jobs' output; what arrived is not delivered again.
+        """Deliver jobs' output; delivered output is not delivered again.
 
         Args:
-            jobs: Which, in this order.
-            sink: Where to.
-            hosts: Whose.
-            position: Where to begin; anything but the cursor leaves the cursor alone.
-            keep: Leave the cursor alone.
-            streams: Which of the two.
+            jobs: References, in the order of delivery.
+            sink: Receives the output.
+            hosts: The owners of the jobs.
+            position: Where to begin; any position but the cursor leaves the cursor where it is.
+            keep: Leave the cursor where it is.
+            streams: Which streams to deliver.
             follow: Go on until the jobs have ended.
 
         Returns:
-            The jobs as they are after that.
+            The jobs as they are at the end.
         """
         from rjob.core import receive as receiving
         from rjob.core.ledger import Ledger
@@ -240,7 +240,7 @@ class JobManager:
             return await (receiving.follow if follow else receiving.receive)(owner, references, ledger, options)
 
         if not follow:
-            # The order is the one that was asked for.
+            # One owner at a time, so that the output comes in the requested order.
             return merged([await self._owners.at(ask, one) for ask in asks])
         if len(asks) > 1:
             ledger.share()
@@ -255,17 +255,17 @@ class JobManager:
         streams: Streams = "both",
         told: Told | None = None,
     ) -> Result:
-        """Append what is new of jobs' output to a file on their own machine; it counts as received.
+        """Append the new output of jobs to a file on their own machine; it counts as received.
 
         Args:
-            jobs: Which, in this order.
-            path: The file there; a relative one is below the home directory.
-            hosts: Whose.
-            streams: Which of the two.
-            told: Is told of each stream that a job has cut short: job, stream, how far it was received, its size.
+            jobs: References, in the order of delivery.
+            path: The file there; a relative path is below the home directory.
+            hosts: The owners of the jobs.
+            streams: Which streams to save.
+            told: Is called for each stream that was truncated: job, stream, received position, size (both in bytes).
 
         Returns:
-            The jobs as they are after that.
+            The jobs as they are at the end.
         """
         from rjob.core.receive import save
 
@@ -280,16 +280,16 @@ class JobManager:
     async def stop(
         self, jobs: Sequence[str], *, hosts: Sequence[str] = (), signal: str = "TERM", grace: float | None = None
     ) -> Result:
-        """Stop jobs: signal, grace, kill, proof.
+        """Stop jobs: send a signal, wait, kill, and verify that no process is left.
 
         Args:
-            jobs: Which.
-            hosts: Whose.
-            signal: The first signal's name or number.
-            grace: Seconds before SIGKILL; the settings' ``grace`` when None.
+            jobs: References.
+            hosts: The owners of the jobs.
+            signal: The name or number of the first signal.
+            grace: Seconds before SIGKILL; None for the setting ``grace``.
 
         Returns:
-            The jobs as they are then; a survivor is an error.
+            The jobs as they are at the end; a survivor is an error.
         """
         from rjob.core.stop import stop_at
         from rjob.signals import word_of
@@ -299,12 +299,12 @@ class JobManager:
         return await self._change(jobs, hosts, lambda owner, named: stop_at(owner, named, word, seconds))
 
     async def signal(self, jobs: Sequence[str], signal: str, *, hosts: Sequence[str] = ()) -> Result:
-        """Send a signal to jobs' main processes; whatever comes of it, they are not marked as stopped.
+        """Send a signal to jobs' main processes. The jobs are not marked as stopped, whatever its effect.
 
         Args:
-            jobs: Which.
-            signal: Its name or number.
-            hosts: Whose.
+            jobs: References.
+            signal: The signal's name or number.
+            hosts: The owners of the jobs.
         """
         from rjob.core.stop import signal_at
         from rjob.signals import word_of
@@ -313,23 +313,23 @@ class JobManager:
         return await self._change(jobs, hosts, lambda owner, named: signal_at(owner, named, "signal", word))
 
     async def suspend(self, jobs: Sequence[str], *, hosts: Sequence[str] = ()) -> Result:
-        """Halt every process of jobs, until they are resumed."""
+        """Suspend every process of jobs, until they are resumed."""
         return await self._signal_tree("STOP", jobs, hosts)
 
     async def resume(self, jobs: Sequence[str], *, hosts: Sequence[str] = ()) -> Result:
-        """Let suspended jobs go on."""
+        """Resume suspended jobs."""
         return await self._signal_tree("CONT", jobs, hosts)
 
     async def remove(self, jobs: Sequence[str], *, hosts: Sequence[str] = (), force: bool = False) -> Result:
-        """Remove finished jobs and everything of theirs.
+        """Remove finished jobs with all their files.
 
         Args:
-            jobs: Which.
-            hosts: Whose.
-            force: Stop those that are not finished first.
+            jobs: References.
+            hosts: The owners of the jobs.
+            force: Stop unfinished jobs first.
 
         Returns:
-            The jobs that are gone.
+            The jobs that were removed.
         """
         from rjob.core.remove import remove_at
 
@@ -347,13 +347,13 @@ class JobManager:
         """Remove finished jobs.
 
         Args:
-            hosts: Whose.
-            older_than: Only those that ended more than these seconds ago.
-            keep: All but the newest so many.
-            dry_run: Only say which.
+            hosts: The owners of the jobs.
+            older_than: Remove only jobs that ended more than this number of seconds ago.
+            keep: How many of the newest finished jobs to keep.
+            dry_run: Return the jobs without removing them.
 
         Returns:
-            The jobs that are gone, or would be.
+            The jobs that were removed, or would be.
         """
         from rjob.core.remove import prune_at
 
@@ -373,12 +373,11 @@ class JobManager:
         """Start finished jobs again, as new jobs with the same command.
 
         Args:
-            jobs: Which.
-            hosts: Whose.
-            failed: Of those only the ones that did not complete.
-            secrets: The variables that jobs may get which were given them as secrets: names, whose values are then this
-                process's own, or values by name.  A job that was given others is an error: which variables leave this
-                machine is never for a host to say.
+            jobs: References.
+            hosts: The owners of the jobs.
+            failed: Retry only those that did not complete.
+            secrets: The secrets that jobs may be given again: names of the caller's variables, or values by name. A job
+                that had other secrets is an error: a host must never decide which variables leave this machine.
 
         Returns:
             The new jobs.
@@ -391,18 +390,22 @@ class JobManager:
         )
 
     async def rebuild(self, *, hosts: Sequence[str] = ()) -> Result:
-        """Write owners' registries again from the job folders."""
+        """Rebuild owners' registries from the job folders."""
         return await self._maintain("rebuild", hosts)
 
     async def compact(self, *, hosts: Sequence[str] = ()) -> Result:
-        """Drop from owners' registries what is told of jobs that were removed."""
+        """Drop the entries of removed jobs from owners' registries."""
         return await self._maintain("compact", hosts)
 
     async def doctor(self, host: str = ".") -> list[Finding]:
-        """Look at everything that rjob needs on a machine.
+        """Check everything that rjob needs on a machine.
 
         Args:
             host: The machine.
+
+        Raises:
+            UsageError: The host is not exactly one machine.
+            RjobError: It cannot be reached, or its home cannot be written to.
         """
         from rjob.core.doctor import examine
 
@@ -411,7 +414,7 @@ class JobManager:
             raise UsageError(f"not one host: {host}")
         return await examine(self._owners.owner(names[0]))
 
-    # ---------------------------------------------------------------------------------------------- what they share
+    # ------------------------------------------------------------------------------------------------------ helpers
 
     async def _signal_tree(self, word: str, jobs: Sequence[str], hosts: Sequence[str]) -> Result:
         from rjob.core.stop import signal_at

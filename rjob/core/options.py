@@ -1,4 +1,4 @@
-"""What the verbs are asked with: which jobs, which part of their output."""
+"""Options of the verbs: which jobs, and which part of their output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Streams = Literal["both", "out", "err"]
 
 
 class Query(NamedTuple):
-    """Which jobs a listing shows; without any of it, the unfinished and the newest finished ones."""
+    """A selection of the jobs of a listing; by default the unfinished and the newest finished ones."""
 
     all: bool = False
     states: frozenset[State] = frozenset()
@@ -27,11 +27,11 @@ class Query(NamedTuple):
 
     @property
     def filtered(self) -> bool:
-        """Whether every job must be looked at."""
+        """Whether the facts of every job are needed."""
         return self.all or bool(self.states or self.name or self.location or self.since or self.until)
 
     def admits(self, job: Job) -> bool:
-        """Whether a job is one of those asked for."""
+        """Whether a job meets the conditions."""
         return (
             (not self.states or job.state in self.states)
             and (self.name is None or fnmatchcase(job.name.casefold(), self.name.casefold()))
@@ -42,30 +42,30 @@ class Query(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where in a job's output to begin: at the cursor, the beginning, the last lines; or that nobody wants it."""
+    """Where in a job's output to begin: at the cursor, the beginning or the last lines; or ``none`` for no output."""
 
     kind: Literal["cursor", "all", "tail", "none"] = "cursor"
     lines: int = 0
 
     @property
     def word(self) -> str:
-        """How the runner is told."""
+        """The position as a word of the runner protocol."""
         return {"cursor": "cursor", "all": "0", "tail": f"tail:{self.lines}", "none": "-"}[self.kind]
 
 
 class Options(NamedTuple):
-    """How to receive."""
+    """Options of receiving."""
 
     position: Position = Position()
     keep: bool = False
-    """Leave the cursor where it is."""
+    """Whether to leave the cursor where it is."""
     streams: Streams = "both"
 
     @property
     def moves(self) -> bool:
-        """Whether what is delivered counts as received."""
+        """Whether delivered output counts as received."""
         return not self.keep and self.position.kind == "cursor"
 
     def place(self, stream: Stream) -> str:
-        """Where a stream is to be sent from, as the runner is told; ``-`` for one that is not wanted."""
+        """Return the position to send a stream from, as a word of the protocol; ``-`` if it is not wanted."""
         return self.position.word if self.streams in ("both", stream) else "-"

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from rjob.transports.base import Transport
 
 _CONNECT = 15.0
-"""Seconds that a transport takes for connecting where connect_timeout is not set."""
+"""Seconds that a transport may take to connect if connect_timeout is not set."""
 
 _MORE = 5.0
-"""Seconds more for connecting, so that the transport's own error, which knows more, comes first."""
+"""Additional seconds for connecting, so that the transport's own, more informative error comes first."""
 
 
 class Owner:
@@ -29,18 +29,18 @@ class Owner:
 
     Args:
         name: ``.`` or a host.
-        transport: How to reach it.
-        settings: Its ``[hosts.NAME]`` table.
-        caller: Whoever it is that asks.
-        home: Where rjob's files are there; empty for the default.
-        space: Which of the spaces there; empty for the one that everybody sees.
-        gate: Whoever connects goes through it.
+        transport: The transport that reaches it.
+        settings: Its settings, as :meth:`rjob.config.Config.target` returns them.
+        caller: The caller that the verbs are carried out for.
+        home: The folder of rjob's files there; empty for the default.
+        space: The space there; empty for the default one, which everybody sees.
+        gate: Limits how many connections are opened at a time.
 
     Attributes:
-        channel: The way in which its operations are asked for.
-        caller: Whoever it is that asks.
-        runner: What performs the operations there.
-        needs_loop: Whether what is done there waits, so that an event loop is needed.
+        channel: Sends requests for operations to it.
+        caller: The caller that the verbs are carried out for.
+        runner: The runner that performs the operations there.
+        needs_loop: Whether its transport waits, so that an event loop is needed.
         shares_directory: Whether it is this machine, with the caller's directory and clock.
     """
 
@@ -78,20 +78,20 @@ class Owner:
 
     @property
     def shell(self) -> str | None:
-        """The shell that the settings want for lines there."""
+        """The shell for lines there, according to the settings."""
         return self._settings.get("shell")
 
     def transport_notes(self) -> list[str]:
-        """What the transport has to say about how it reaches the machine."""
+        """Return the transport's notes on how it reaches the machine."""
         return self._link.notes()
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self.channel.close()
 
 
 class OwnerResult(NamedTuple):
-    """What one owner has of what was asked for."""
+    """One owner's part of a verb's result."""
 
     owner: Owner
     jobs: tuple[Job, ...] = ()

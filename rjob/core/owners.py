@@ -1,4 +1,4 @@
-"""From references and hosts to owners: which of them a verb is about, and doing something at each."""
+"""The owners: turns references and hosts into owners, and runs work at each."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 
 class Ask(NamedTuple):
-    """A host as the user named it, and the references that are about its jobs."""
+    """A host as the user named it, and the references to its jobs."""
 
     host: str
     references: list[Reference]
 
 
 class Owners:
-    """The owners that one job manager deals with, each made once.
+    """The owners of one job manager, each built once.
 
     Args:
         config: The settings.
         plugins: The transports.
-        caller: Whoever it is done for.
-        space: Which of the spaces on each machine; empty for the one that everybody sees.
+        caller: The caller that the verbs are carried out for.
+        space: The space on each machine; empty for the default one, which everybody sees.
     """
 
     def __init__(self, config: Config, plugins: Plugins, caller: Caller, space: str = "") -> None:
@@ -56,19 +56,19 @@ class Owners:
 
     @property
     def throttle(self) -> int:
-        """How many owners to work at, at a time."""
+        """How many owners to work at concurrently."""
         return int(self._config.get("throttle"))
 
-    # ----------------------------------------------------------------------------------------------------- which
+    # ------------------------------------------------------------------------------------------------- selection
 
     def names(self, hosts: Sequence[str]) -> list[str]:
-        """The names of owners.
+        """Return the names of owners.
 
         Args:
-            hosts: As ``-H`` takes them; none means those of the settings.
+            hosts: Hosts as ``-H`` takes them; none for those of the settings.
 
         Raises:
-            UsageError: They make no sense, or name nothing.
+            UsageError: They are malformed, or name no host.
         """
         check_words(hosts, "hosts", "gpu")
         asked = list(hosts) or self._config.get("host")
@@ -78,11 +78,11 @@ class Owners:
         return names
 
     def asks(self, jobs: Sequence[str], hosts: Sequence[str]) -> list[Ask]:
-        """Which owner is to be asked for which jobs.
+        """Group references by owner.
 
         Args:
             jobs: References.
-            hosts: Whose jobs they are where they do not say.
+            hosts: The hosts for references that name none.
         """
         asks: dict[str, list[Reference]] = {}
         for reference in _parsed(jobs):
@@ -91,7 +91,7 @@ class Owners:
         return [Ask(name, references) for name, references in asks.items()]
 
     def asks_of_hosts(self, hosts: Sequence[str]) -> list[Ask]:
-        """The owners, asked for no job in particular.
+        """Return the owners without references.
 
         Args:
             hosts: See :meth:`names`.
@@ -99,14 +99,14 @@ class Owners:
         return [Ask(name, []) for name in self.names(hosts)]
 
     def refuse_ambiguous(self, jobs: Sequence[str], hosts: Sequence[str]) -> None:
-        """Refuse a number where it may be another job on each of several hosts.
+        """Refuse an id where each of several hosts may have another job of that id.
 
         Args:
             jobs: References.
-            hosts: Whose jobs.
+            hosts: The owners of the jobs.
 
         Raises:
-            UsageError: There is one.
+            UsageError: A reference is ambiguous.
         """
         if len(self.names(hosts)) < 2:
             return
@@ -118,7 +118,7 @@ class Owners:
                 )
 
     def need_loop(self, jobs: Sequence[str], hosts: Sequence[str]) -> bool:
-        """Whether an event loop is needed: not if one owner takes part, and what is done there never waits.
+        """Whether an event loop is needed: not for a single owner where nothing ever waits.
 
         Args:
             jobs: References.
@@ -130,31 +130,32 @@ class Owners:
             names |= set(self.names(hosts))
         return len(names) != 1 or self.owner(*names).needs_loop
 
-    # ------------------------------------------------------------------------------------------------------ doing
+    # ------------------------------------------------------------------------------------------------------- work
 
     async def each(
         self, asks: Sequence[Ask], work: Work, *, at_once: bool = False, children: bool = False
     ) -> list[OwnerResult]:
-        """Do something at every owner; one that fails is an error, the others go on.
+        """Run work at every owner; a failure at one becomes an error, the others go on.
 
         Args:
-            asks: The owners, and which of their jobs it is about.
-            work: What to do.
-            at_once: Whether nobody is to wait for the others, but to connect: it is a matter of looking on.
-            children: Whether it can be done to a child of a job; otherwise a reference to one is an error.
+            asks: The owners, each with its references.
+            work: The work.
+            at_once: Whether to run at all owners concurrently, because the work follows jobs for long; only connecting
+                is limited then.
+            children: Whether the work can be done to a child of a job; otherwise a reference to one is an error.
 
         Returns:
-            What each has, in their order.
+            Each owner's result, in order.
         """
         limit = max(self.throttle, len(asks)) if at_once else self.throttle
         return await each(asks, lambda ask: self.at(ask, work, children=children), limit)
 
     async def at(self, ask: Ask, work: Work, *, children: bool = False) -> OwnerResult:
-        """Do something at one owner; whatever goes wrong is an error of its.
+        """Run work at one owner; a failure becomes an error in its result.
 
         Args:
-            ask: The owner, and which of its jobs it is about.
-            work: What to do.
+            ask: The owner and its references.
+            work: The work.
             children: See :meth:`each`.
         """
         owner = self.owner(ask.host)
@@ -167,7 +168,7 @@ class Owners:
         return found._replace(errors=found.errors + errors)
 
     def owner(self, name: str) -> Owner:
-        """The owner of that name.  One that cannot be had is one that cannot be connected to.
+        """Return the owner of a name. If it cannot be built, connecting to it raises the reason.
 
         Args:
             name: ``.`` or a host.
@@ -176,7 +177,7 @@ class Owners:
             try:
                 self._owners[name] = self._new_owner(name)
             except RjobError as error:
-                # An error of its own: the plugins keep theirs, for the next host of that scheme.
+                # A copy: the plugins raise the same error object again for the next host of that scheme.
                 own = PluginError(error.message, hint=error.hint) if type(error) is PluginError else error
                 own.__cause__ = error.__cause__
                 self._owners[name] = Owner(name, Unusable(own), {}, self._caller)
@@ -191,7 +192,7 @@ class Owners:
 
 
 def _unserved(owner: Owner, reference: Reference) -> UsageError:
-    """The error for a child where a verb takes whole jobs only."""
+    """Build the error for a child where a verb takes whole jobs only."""
     return UsageError(
         f"{reference.text} is a child: so far only `rjob get` takes one", host=owner.host, job=reference.text
     )

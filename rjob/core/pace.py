@@ -1,4 +1,4 @@
-"""Keep a loop that asks a host again from spinning."""
+"""Back-off for a loop that sends requests to a host, so that it does not spin."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ _LONGEST = 5.0
 
 
 class Pace:
-    """Pauses after an answer that came at once and brought nothing: the longer, the more of them came in a row."""
+    """A back-off after quick answers that brought nothing: longer with each such answer in a row."""
 
     def __init__(self) -> None:
         self._empty = 0
         self._asked = time.monotonic()
 
     async def after(self, progress: bool, *, left: float = _LONGEST) -> None:
-        """Call after each answer, before asking again.
+        """Pause if needed. Call after each answer, before the next request.
 
         Args:
-            progress: Whether it brought anything.
+            progress: Whether the answer brought anything.
             left: The most seconds that a pause may last.
         """
         if progress or time.monotonic() - self._asked >= _QUICK:
             self._empty = 0
         else:
             self._empty += 1
-            # pause() takes up to half as long again.
+            # pause() sleeps up to half as long again.
             await pause(max(0.0, min(_LONGEST, left, 0.05 * 2**self._empty) / 1.5))
         self._asked = time.monotonic()

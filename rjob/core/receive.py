@@ -1,6 +1,6 @@
-"""Receiving: bringing a job's output home, each byte once.
+"""Receiving: delivering jobs' output to this machine, each byte once.
 
-What was written to the reader is one thing, what reached it another: the cursor moves by the latter.
+Written bytes may not all reach the reader: the cursor moves by those that did.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 
 async def receive(owner: Owner, references: Sequence[Reference], ledger: Ledger, options: Options) -> OwnerResult:
-    """Deliver what is there of the jobs that references name.
+    """Deliver the present output of the jobs that references name.
 
     Args:
-        owner: Whose jobs.
-        references: Which, in this order.
-        ledger: Where to.
-        options: From where on, and whether it counts.
+        owner: The owner of the jobs.
+        references: The references, in the order of delivery.
+        ledger: Receives the output.
+        options: Where to begin, and whether the cursor moves.
 
     Returns:
-        The jobs, as they are after that.
+        The jobs as they are afterwards.
     """
     collector = Collector(owner, Named(owner, references), ledger, options)
     async with _counting(collector, ledger):
@@ -49,10 +49,10 @@ async def follow(owner: Owner, references: Sequence[Reference], ledger: Ledger, 
     """Deliver the output of the jobs that references name as it is written, until they end.
 
     Args:
-        owner: Whose jobs.
-        references: Which.
-        ledger: Where to.
-        options: From where on, and whether it counts.
+        owner: The owner of the jobs.
+        references: The references.
+        ledger: Receives the output.
+        options: Where to begin, and whether the cursor moves.
 
     Returns:
         The jobs in their last states; an error for each that could not be followed to its end.
@@ -61,12 +61,12 @@ async def follow(owner: Owner, references: Sequence[Reference], ledger: Ledger, 
 
 
 async def follow_all(collector: Collector, ledger: Ledger, options: Options) -> OwnerResult:
-    """Deliver what a collector's jobs write, until they end.
+    """Deliver the output of a collector's jobs, until they end.
 
     Args:
-        collector: It.
-        ledger: Where to.
-        options: From where on, and whether it counts.
+        collector: The collector.
+        ledger: Receives the output.
+        options: Where to begin, and whether the cursor moves.
 
     Returns:
         See :func:`follow`.
@@ -95,14 +95,14 @@ async def follow_all(collector: Collector, ledger: Ledger, options: Options) -> 
         failed = (error,)
     found = collector.result
     if failed:
-        # Of the others it is not known how they end.
+        # How the pending jobs end is unknown.
         found = found._replace(jobs=tuple(job for job in found.jobs if job.instance_id not in collector.pending))
     return _after(found._replace(errors=found.errors + failed), ledger, options)
 
 
 @asynccontextmanager
 async def _counting(collector: Collector, ledger: Ledger) -> AsyncIterator[None]:
-    """Whatever ends what is done in here: what it delivered counts as received."""
+    """Move the cursors by what was delivered in this block, whatever ends the block."""
     try:
         with ledger.interrupts:
             yield
@@ -112,7 +112,7 @@ async def _counting(collector: Collector, ledger: Ledger) -> AsyncIterator[None]
         try:
             await _move(collector)
         except RjobError:
-            # What went wrong first is what is told.
+            # Report the first error rather than this one.
             pass
         raise
     if ledger.gone:
@@ -125,14 +125,14 @@ async def _move(collector: Collector) -> None:
 
 
 def _after(found: OwnerResult, ledger: Ledger, options: Options) -> OwnerResult:
-    """The jobs, with their cursors where the delivery has put them."""
+    """Return the jobs with the cursors that the delivery has moved."""
     if not options.moves:
         return found
     delivered = ledger.delivered(job.instance_id for job in found.jobs)
     after = []
     for job in found.jobs:
         out, err = delivered.get(job.instance_id, (0, 0))
-        # A cursor beyond the end was of a stream that is no more.
+        # A cursor beyond the end belongs to a stream that was truncated since.
         out_before = job.out_received if job.out_received <= job.out_bytes else 0
         err_before = job.err_received if job.err_received <= job.err_bytes else 0
         after.append(job._replace(out_received=max(out_before, out), err_received=max(err_before, err)))
@@ -142,17 +142,17 @@ def _after(found: OwnerResult, ledger: Ledger, options: Options) -> OwnerResult:
 async def save(
     owner: Owner, references: Sequence[Reference], path: str, streams: Streams, told: Told | None = None
 ) -> OwnerResult:
-    """Append what is new to a file on the owner; what stands there was received.
+    """Append the new output to a file on the owner; what is in the file counts as received.
 
     Args:
-        owner: Whose jobs.
-        references: Which, in this order.
-        path: The file; a relative one is below the home directory.
-        streams: Which of the two.
-        told: Is told of each stream that a job has cut short: the job, the stream, how far it was received, its size.
+        owner: The owner of the jobs.
+        references: The references, in the order of delivery.
+        path: The file; a relative path is below the home directory.
+        streams: Which streams to save.
+        told: Is called for each stream that was truncated: job, stream, received position, size (both in bytes).
 
     Returns:
-        The jobs, as they are after that.
+        The jobs as they are afterwards.
     """
 
     async def talk(exchange: Exchange) -> OwnerResult:
@@ -175,7 +175,7 @@ async def save(
 
 
 def _replaced(owner: Owner, found: OwnerResult, jobs: dict[str, Job], errors: dict[str, RjobError]) -> OwnerResult:
-    """The jobs that were found as they are now; an error for each that is no longer there."""
+    """Return the jobs as they are now; an error for each that no longer exists."""
     missing = [job for job in found.jobs if job.instance_id not in jobs]
     wrong = tuple(errors.get(job.instance_id) or removed(owner, job) for job in missing)
     there = tuple(jobs[job.instance_id] for job in found.jobs if job.instance_id in jobs)

@@ -1,4 +1,4 @@
-"""Taking jobs away on one owner."""
+"""Removing jobs on one owner."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 async def remove_at(owner: Owner, references: Sequence[Reference], *, force: bool, grace: float) -> OwnerResult:
-    """Remove jobs and everything of theirs.
+    """Remove jobs with all their files.
 
     Args:
-        owner: Whose jobs.
-        references: Which.
-        force: Stop those that are not finished first.
+        owner: The owner of the jobs.
+        references: The references.
+        force: Stop unfinished jobs first.
         grace: Seconds before SIGKILL for those.
 
     Returns:
-        The jobs that are gone; an error for each that is not.
+        The jobs that were removed; an error for each that was not.
     """
     choice = Choice(owner, references, lambda job: force or not job.survivors)
     first = str(round(grace * 10)) if force else "-"
@@ -46,13 +46,13 @@ async def prune_at(owner: Owner, *, older_than: float | None, keep: int | None, 
     """Remove finished jobs.
 
     Args:
-        owner: Whose.
-        older_than: Only those that ended more than these seconds ago.
-        keep: All but the newest so many.
-        dry_run: Only say which.
+        owner: The owner of the jobs.
+        older_than: Remove only jobs that ended more than this number of seconds ago.
+        keep: How many of the newest finished jobs to keep.
+        dry_run: Return the jobs without removing them.
 
     Returns:
-        The jobs that are gone, or would be.
+        The jobs that were removed, or would be.
     """
     limit = None if older_than is None else datetime.now(UTC) - timedelta(seconds=older_than)
     wrong: tuple[RjobError, ...] = ()
@@ -79,6 +79,6 @@ def _gone(changed: Changed) -> list[Job]:
 
 
 def _kept(owner: Owner, job: Job) -> JobConflict:
-    """Say why a job was not removed."""
+    """Build the error for a job that was not removed."""
     problem = ": processes of it live on" if job.survivors else " is not finished"
     return JobConflict(f"job {job.ref}{problem}", hint="stop it first, or use --force", host=owner.host, job=job.ref)

@@ -25,9 +25,9 @@ async def retry_at(
     """Start finished jobs again.
 
     Args:
-        owner: Whose jobs.
-        references: Which.
-        failed: Of those only the ones that did not complete.
+        owner: The owner of the jobs.
+        references: The references.
+        failed: Retry only those that did not complete.
         secrets: The values of the secrets that the caller gives, by name.
 
     Returns:

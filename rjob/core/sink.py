@@ -1,4 +1,4 @@
-"""Where output goes: what a reader of jobs' output has to be."""
+"""The sink: the interface of a destination of jobs' output."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from rjob.transports.base import Stream
 
 
-class ReaderGone(Exception):  # noqa: N818  (not an error: the reader has had enough)
-    """Nobody reads any more.
+class ReaderGone(Exception):  # noqa: N818  (not an error: the reader wants no more)
+    """The reader has closed the stream.
 
     Args:
         written: How many bytes of the last write were taken before that.
@@ -37,22 +37,22 @@ class WriteFailed(RjobError):
 
 
 class Sink(Protocol):
-    """Where output goes.
+    """A destination of output.
 
-    It may also have ``shrank(job, stream, position, size)``, which is told that a job cut its own output short, and
-    ``whole_lines``; if that is true, lines that are followed come whole.
+    It may also have ``shrank(job, stream, position, size)``, which is called when a job has truncated its own output,
+    and ``whole_lines``; if that is true, followed output is written in whole lines.
     """
 
     def write(self, job: Job, stream: Stream, data: bytes) -> None:
         """Take all of the bytes.
 
         Raises:
-            ReaderGone: Nobody reads any more.
+            ReaderGone: The reader has closed the stream.
             WriteFailed: They cannot be written.
         """
 
     def held(self, stream: Stream) -> int:
-        """Wait until what was written was read, or its reader has gone.
+        """Wait until the reader has read everything written, or has gone.
 
         Returns:
             How many of the bytes written last never reached the reader.

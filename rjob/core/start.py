@@ -1,4 +1,4 @@
-"""Starting jobs on one owner: for the first time, and again."""
+"""Starting jobs on one owner: new ones, and retries."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class Launching:
-    """What a start may have brought about by now, and a way to give up the rest of it.
+    """The progress of a start: what it may have caused so far, and a way to give up the rest.
 
     Attributes:
-        asked: The instance ids that each owner was asked to start, by the owner's name; noted before that is sent.
-        given_up: Whether no more owners are to be asked.
+        asked: By owner name: the instance ids that it was requested to start, noted before the request is sent.
+        given_up: Whether no more owners are to be sent a request.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Launching:
         self._connecting: set[asyncio.Task[Any]] = set()
 
     def give_up(self) -> None:
-        """Ask no more owners; those that were asked may answer.  For signal handlers."""
+        """Send no more requests; owners with a request may still answer. For signal handlers."""
         self.given_up = True
         for task in self._connecting:
             task.get_loop().call_soon_threadsafe(task.cancel)
@@ -49,10 +49,10 @@ class Launching:
         """Open the connection to an owner.
 
         Args:
-            owner: Which.
+            owner: The owner.
 
         Returns:
-            Whether it may be asked now; not if the start was given up meanwhile.
+            Whether the request may be sent now; False if the start was given up meanwhile.
         """
         if not running():
             await owner.channel.connect()
@@ -77,12 +77,12 @@ async def start_at(owner: Owner, specs: Sequence[JobSpec], launching: Launching)
     """Start jobs, with one request.
 
     Args:
-        owner: Where.
+        owner: The owner to run them.
         specs: What to run there (:func:`spec_at`).
-        launching: What the whole start has brought about.
+        launching: The state of the whole start.
 
     Returns:
-        The jobs, or why they did not begin; nothing if the start was given up before the owner was asked.
+        The jobs, or why they did not begin; nothing if the start was given up before the request was sent.
     """
 
     async def work(launches: Sequence[Launch]) -> OwnerResult:
@@ -94,17 +94,17 @@ async def start_at(owner: Owner, specs: Sequence[JobSpec], launching: Launching)
 async def run_at(
     owner: Owner, specs: Sequence[JobSpec], launching: Launching, begun: Begun, ledger: Ledger | None
 ) -> OwnerResult:
-    """Start jobs and look at them until they end: one command on the host.
+    """Start jobs and follow them until they end: one command on the host.
 
     Args:
-        owner: Where.
+        owner: The owner to run them.
         specs: What to run there (:func:`spec_at`).
-        launching: What the whole start has brought about.
-        begun: Is told of the jobs that have begun, and says when to go on.
-        ledger: Where to deliver what they write; None if nobody wants it.
+        launching: The state of the whole start.
+        begun: Is called with the jobs that have begun; following starts after it returns.
+        ledger: Receives the jobs' output; None if it is not wanted.
 
     Returns:
-        The jobs as they are then; an error for each that did not begin, or of which nothing more can be told.
+        The jobs as they are at the end; an error for each that did not begin, or could not be followed to its end.
     """
     from rjob.core.collect import Collector
     from rjob.core.options import Options
@@ -136,17 +136,17 @@ async def _launching(
     try:
         return await work(launches)
     except OwnerError:
-        # It has refused, so there is no job.
+        # The owner refused, so there is no job.
         launching.asked.pop(owner.name, None)
         raise
 
 
 class Confirmations:
-    """What the owners of a start have confirmed: nobody looks on before all of them have, or have failed.
+    """The owners' confirmations of a start: following begins after all have confirmed or failed.
 
     Args:
         count: How many owners there are.
-        told: Is told once of everything that has begun.
+        told: Is called once, with everything that has begun.
     """
 
     def __init__(self, count: int, told: Callable[[Result], None]) -> None:
@@ -159,7 +159,7 @@ class Confirmations:
         """Note what one owner has confirmed, and wait for the others.
 
         Args:
-            found: The jobs, and why others did not begin.
+            found: Its jobs, and why others did not begin.
         """
         self._note(found)
         if self._left:
@@ -169,10 +169,10 @@ class Confirmations:
             await self._waiting[-1]
 
     def fail(self, found: OwnerResult) -> None:
-        """Note that one owner will confirm nothing; what went wrong there is told at the end.
+        """Note that one owner will confirm nothing; its errors are reported at the end.
 
         Args:
-            found: What it has.
+            found: The owner's result.
         """
         if found.owner.name not in self._parts:
             self._note(found._replace(jobs=(), errors=()))
@@ -188,7 +188,7 @@ class Confirmations:
 
 
 def listed(spec: JobSpec | Sequence[JobSpec]) -> Sequence[JobSpec]:
-    """One specification or several, as several; a specification is a tuple itself.
+    """Return one specification or several as a sequence; note that a specification is a tuple itself.
 
     Args:
         spec: What to run.
@@ -197,14 +197,14 @@ def listed(spec: JobSpec | Sequence[JobSpec]) -> Sequence[JobSpec]:
 
 
 def spec_at(owner: Owner, spec: JobSpec) -> JobSpec:
-    """Add to a specification what depends on the owner: the directory here, the shell that the settings want there.
+    """Complete a specification with what depends on the owner: the directory here, the shell of the settings there.
 
     Args:
-        owner: Where the job is to run.
+        owner: The owner to run the job.
         spec: What to run.
 
     Raises:
-        UsageError: The directory cannot be told, or the runner there cannot start such a job.
+        UsageError: The current directory no longer exists, or the runner there cannot start such a job.
     """
     if owner.shares_directory:
         spec = spec._replace(cwd=owner.caller.absolute(spec.cwd or ""))
@@ -215,10 +215,10 @@ def spec_at(owner: Owner, spec: JobSpec) -> JobSpec:
 
 
 class Starting:
-    """Jobs that are being started; also a source for a collector, which then looks at them.
+    """Jobs that are being started; also a source for a collector, which then follows them.
 
     Args:
-        owner: Where.
+        owner: The owner to run them.
         launches: The jobs.
     """
 
@@ -227,20 +227,20 @@ class Starting:
         self._launches = launches
 
     def lines(self) -> tuple[list[bytes], bytes]:
-        """The lines and the body of a ``start`` request."""
+        """Return the lines and the body of a ``start`` request."""
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" if self._owner.shares_directory else None
         return start_request(self._launches, now)
 
     def request(self) -> tuple[Sequence[str | bytes], bytes]:
-        """See :class:`rjob.core.collect.Source`."""
+        """Return the lines and the body of a ``collect`` request that starts the jobs first."""
         lines, body = self.lines()
         return ["start", *lines], body
 
     async def found(self, facts: Facts) -> OwnerResult:
-        """The jobs as they are when they have begun, without asking again; an error for each that did not begin.
+        """Return the jobs as they have begun, without another request; an error for each that did not begin.
 
         Args:
-            facts: What the owner replied.
+            facts: The owner's reply.
         """
         from rjob.core.jobs import begun
         from rjob.runner.values import number
@@ -264,11 +264,11 @@ async def launch(owner: Owner, launches: Sequence[Launch]) -> OwnerResult:
     """Have the runner commit and launch jobs.
 
     Args:
-        owner: Where.
+        owner: The owner to run them.
         launches: The jobs.
 
     Returns:
-        Those that have begun; an error for each that has not.
+        The jobs that have begun; an error for each that has not.
     """
     starting = Starting(owner, launches)
     lines, body = starting.lines()

@@ -1,4 +1,4 @@
-"""Ending jobs on one owner, and other signals."""
+"""Stopping jobs on one owner, and sending other signals."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 async def stop_at(owner: Owner, references: Sequence[Reference], signal: str, grace: float) -> OwnerResult:
-    """Stop jobs: signal, grace, kill, proof.
+    """Stop jobs: send a signal, wait, kill, and verify that no process is left.
 
     Args:
-        owner: Whose jobs.
-        references: Which; of finished ones only what lives on is ended, and their state stays.
-        signal: The first signal's word.
+        owner: The owner of the jobs.
+        references: The references; of finished jobs only the survivors are ended, and the state stays.
+        signal: The first signal, as :func:`rjob.signals.word_of` returns it.
         grace: Seconds before SIGKILL.
 
     Returns:
-        The jobs as they are then; an error for each that has survivors or cannot be looked after from here.
+        The jobs as they are at the end; an error for each that has survivors or is out of reach.
     """
     choice = Choice(owner, references, lambda job: not job.state.finished or job.survivors > 0)
     words = (signal, str(round(grace * 10)), *selectors(references))
@@ -37,13 +37,13 @@ async def signal_at(owner: Owner, references: Sequence[Reference], operation: st
     """Send a signal.
 
     Args:
-        owner: Whose jobs.
-        references: Which.
-        operation: ``signal`` for their main processes, ``tree`` for all of theirs.
-        signal: Its word.
+        owner: The owner of the jobs.
+        references: The references.
+        operation: ``signal`` for the main processes, ``tree`` for all processes of the jobs.
+        signal: The signal, as :func:`rjob.signals.word_of` returns it.
 
     Returns:
-        The jobs as they are then; an error for each that is not running.
+        The jobs as they are afterwards; an error for each that is not running.
     """
     choice = Choice(owner, references)
     changed = await change(owner, choice, operation, signal, *selectors(references))

@@ -1,4 +1,4 @@
-"""What callers of the job manager give it, checked before any host hears of it."""
+"""Checks of the arguments of the job manager, before anything is sent to a host."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 
 def check_words(words: Sequence[str], what: str, example: str) -> None:
-    """Make sure that a list of words is one: a string in its place would be taken letter by letter.
+    """Check that an argument is a list of strings; a string in its place would be taken letter by letter.
 
     Args:
-        words: What was given.
+        words: The argument.
         what: The argument's name.
         example: A word, for the hint.
 
     Raises:
-        UsageError: It is no list of strings.
+        UsageError: It is not a list of strings.
     """
     if isinstance(words, str | bytes) or not all(isinstance(word, str) for word in words):
         raise UsageError(f"{what} is not a list of strings: {_shown(words)}", hint=f'write {what}=["{example}"]')
 
 
 def check_spec(spec: JobSpec) -> None:
-    """Make sure that a job specification is one; whether a runner can start it is for that to say.
+    """Check a job specification's types and name; whether a runner can start the job is checked by the runner.
 
     Args:
         spec: What to run.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is malformed.
     """
     from rjob.models import JobSpec
 
@@ -45,7 +45,7 @@ def check_spec(spec: JobSpec) -> None:
     for name in ("env", "secrets"):
         pairs = getattr(spec, name)
         if isinstance(pairs, str | bytes) or not all(_is_pair(pair) for pair in pairs):
-            # Not shown: there may be a secret.
+            # The value is not shown: it may hold a secret.
             raise UsageError(f"{name} is not a list of pairs of strings", hint=f'write {name}=[("KEY", "value")]')
     if spec.name is not None:
         from rjob.references import check_name
@@ -54,11 +54,11 @@ def check_spec(spec: JobSpec) -> None:
 
 
 def secret_values(secrets: Sequence[str] | Mapping[str, str], caller: Caller) -> dict[str, str]:
-    """The values of secrets that a caller named.
+    """Return the values of the secrets that a caller named.
 
     Args:
         secrets: Names of the caller's variables, or values by name.
-        caller: Whoever gave them.
+        caller: The caller.
 
     Raises:
         UsageError: It is neither, or a variable is not set.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rjob.references import Reference
 
 NO_BYTES = Options(Position("none"))
-"""For a collector that is to tell of ends only."""
+"""For a collector that reports ends only, without output."""
 
 
 class Until(NamedTuple):
@@ -28,7 +28,7 @@ class Until(NamedTuple):
 
     Attributes:
         first: Whether the first job that ends is enough.
-        deadline: The moment when to give up, as time.monotonic() has it; None for never.
+        deadline: When to give up, on the clock of time.monotonic(); None for never.
     """
 
     first: bool = False
@@ -39,12 +39,12 @@ async def wait_at(owner: Owner, references: Sequence[Reference], until: Until) -
     """Wait at one owner.
 
     Args:
-        owner: Whose jobs.
-        references: Which.
-        until: How long.
+        owner: The owner of the jobs.
+        references: The references.
+        until: How long to wait.
 
     Returns:
-        The jobs as they are then; an error for each of which nothing more can be told.
+        The jobs as they are at the end; an error for each whose state is unknown.
     """
     left = None if until.deadline is None else until.deadline - time.monotonic()
     if left is not None and left <= 0:
@@ -54,7 +54,7 @@ async def wait_at(owner: Owner, references: Sequence[Reference], until: Until) -
         await at_most(left or 0.0, collector.follow(lambda: until.first and has_ended(collector.result)))
     except Overdue:
         if not collector.asked:
-            # The owner has not answered yet: it has its own time limit for that.
+            # The owner has not answered yet. look_up() has its own time limit for that.
             return await look_up(owner, references)
     return collector.result
 
@@ -64,10 +64,10 @@ async def wait_for_first(found: Sequence[OwnerResult], until: Until) -> list[Own
 
     Args:
         found: The jobs, by owner; none of them has ended.
-        until: How long.
+        until: How long to wait.
 
     Returns:
-        What each owner has then, in their order.
+        Each owner's result at the end, in order.
     """
     import asyncio
 
@@ -94,10 +94,10 @@ async def wait_for_first(found: Sequence[OwnerResult], until: Until) -> list[Own
 def has_ended(found: OwnerResult) -> bool:
     """Whether one of an owner's jobs has ended.
 
-    One that is gone has, too; a host that cannot be reached says nothing about its jobs.
+    A job that no longer exists counts as ended; a host that cannot be reached says nothing about its jobs.
 
     Args:
-        found: What the owner has.
+        found: The owner's result.
     """
     return any(job.state.finished for job in found.jobs) or any(
         isinstance(error, JobNotFound) for error in found.errors

@@ -1,4 +1,4 @@
-"""What a runner is: the scripts that perform the operations on one kind of machine, and how jobs are handed to them."""
+"""The interface of a runner: the scripts that perform the operations on one kind of machine."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ if TYPE_CHECKING:
     from rjob.models import Finding, JobSpec
 
 RUNNERS = {"posix": "rjob.runner.posix"}
-"""The packages that have a runner, by platform.  Each brings one as ``RUNNER``; it is imported when it is needed."""
+"""The packages that contain a runner, as ``RUNNER``, by platform; they are imported at their first use."""
 
 
 class Runner(ABC):
-    """Performs the operations (:data:`rjob.runner.operations.OPERATIONS`) on one kind of machine.
+    """A runner: performs the operations (:data:`rjob.runner.operations.OPERATIONS`) on one kind of machine.
 
-    It opens nothing itself: it says which words to run there and which bytes to send.
+    It opens nothing itself: it returns the command to run there and the bytes to send.
     """
 
     platform: ClassVar[str]
-    """What kind of machine, as ``[hosts.NAME] runner`` and a job's record call it."""
+    """The kind of machine, as in ``[hosts.NAME] runner`` and in a job's record."""
 
     needs: ClassVar[str]
-    """What has to be there, in words: ``a POSIX sh``."""
+    """What the machine must have, in words: ``a POSIX sh``."""
 
     life: ClassVar[float]
-    """Seconds for which one command may look on at most; 0 for as long as its client."""
+    """The most seconds for which one command may follow jobs; 0 for as long as its client lives."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The file's name under which the script is kept on the machine; it holds the hash of the script."""
+        """The name of the file in which the script is cached on the machine; it contains the hash of the script."""
 
     @property
     @abstractmethod
     def script(self) -> bytes:
-        """What is kept there."""
+        """The content of that file."""
 
     @abstractmethod
     def words(self) -> list[str]:
-        """The command that performs one request, as :meth:`rjob.transports.base.Connection.run` takes it.
+        """Return the command that performs one request, as :meth:`rjob.transports.base.Connection.run` takes it.
 
-        It reads the request from its standard input, and answers ``absent`` where the script is not kept.
+        It reads the request from its standard input, and answers ``absent`` if the script is not cached.
         """
 
     @abstractmethod
     def installer(self) -> list[str]:
-        """The command that takes the script (:meth:`install_request`) from standard input and keeps it there."""
+        """Return the command that reads the script (:meth:`install_request`) from standard input and caches it."""
 
     @abstractmethod
     def install_request(self, marker: str, home: str) -> bytes:
-        """The bytes for :meth:`installer`'s standard input.
+        """Return the bytes for :meth:`installer`'s standard input.
 
         Args:
-            marker: What frames the reply.
-            home: Where rjob's files are there; empty for the default.
+            marker: The marker that frames the reply.
+            home: The folder of rjob's files there; empty for the default.
         """
 
     @abstractmethod
     def parts(self, spec: JobSpec) -> Sequence[tuple[str, bytes]]:
-        """The files, beside the neutral specification, from which this runner begins a job: name and content.
+        """Return the files, beside the neutral specification, that this runner needs to start a job: name and content.
 
         Args:
             spec: What to run.
@@ -75,22 +75,22 @@ class Runner(ABC):
 
     @abstractmethod
     def findings(self, info: Mapping[str, str]) -> Sequence[Finding]:
-        """What the answers to the operation ``info`` mean.
+        """Interpret the answers to the operation ``info``.
 
         Args:
-            info: They, by key.
+            info: The answers by key.
         """
 
 
 def runner_for(platform: str, host: str | None = None) -> Runner:
-    """The runner for one kind of machine.
+    """Return the runner for one kind of machine.
 
     Args:
-        platform: Its name.
-        host: Whose, for the message.
+        platform: The runner's platform.
+        host: The host, for the message.
 
     Raises:
-        ConfigError: This version has none.
+        ConfigError: This version has no runner for it.
     """
     if platform not in RUNNERS:
         raise ConfigError(f"this version of rjob has a runner for {', '.join(RUNNERS)} hosts only", host=host)

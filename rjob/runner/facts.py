@@ -1,8 +1,7 @@
-"""The gate for what a host tells of an owner and its jobs: each value gets its type and its bounds here.
+"""Parsing of what a host reports of an owner and its jobs: each value gets its type and its bounds here.
 
-A host is not trusted.  A line that makes no sense is passed over, a malformed value counts as missing, and a reply that
-tells more than anybody can use is an error.  Whoever reads facts gets values that can be held, compared, printed and
-written as JSON.
+A host is not trusted. A malformed line is ignored, a malformed value counts as missing, and a reply that is too large
+to be held is an error. So all other code gets values that can be held, compared, printed and written as JSON.
 """
 
 from __future__ import annotations
@@ -18,44 +17,44 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _FILE = re.compile(r"[A-Za-z0-9._-]{1,40}")
-# The others are compiled when they are used: a local verb needs few of them.
+# The other patterns are compiled when they are used: a local verb needs few of them.
 _UUIDS = rf"(?<!\S){UUID.pattern}(?!\S)"
 _MACHINE = r"(?!\.)[A-Za-z0-9._-]{1,128}"
-# No number and no address, which resolvers read in more ways than one (0x7f.1).
+# Neither a number nor an address: resolvers read those in several ways (0x7f.1).
 _HOST = r"[A-Za-z][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_-]{1,63})*"
 _LOOPBACK = frozenset(("localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback"))
 
 _ROOM = 192 * 1024 * 1024
-"""Bytes of memory that the lines of one reply may take, more or less."""
+"""The approximate limit, in bytes of memory, for the lines of one reply."""
 _OVERHEAD = 64
 _JOBS = 200_000
-"""Jobs and children that one reply may tell of."""
+"""The most jobs and children in one reply."""
 _CHILDREN = 10_000
-"""Children of one job; no node set stands for more hosts."""
+"""The most children of one job; no node set stands for more hosts."""
 _ANSWERS = 100_000
 _ANSWER = 1024 * 1024
-"""Characters of a line of an operation's own answer."""
+"""The most characters of a line of an operation's own answer."""
 _FILES = 32
 _LINES = 64
-"""Lines that are kept of one of a job's small files."""
+"""The most lines that are kept of one of a job's small files."""
 _HOST_LENGTH = 255
 _LINE = 4096
-"""Characters that are kept of such a line, unless it holds a record."""
+"""The most characters that are kept of such a line, unless it holds a record."""
 _WORDS = 16
 _WORD = 64
 _RECORDS = frozenset(("start", "job.json"))
 
 
 class JobFacts:
-    """What the files and the processes of one job tell.
+    """The facts of one job: the content of its files and the state of its processes.
 
     Attributes:
         uuid: The job's instance id.
         machine: The machine id of its owner.
         foreign: Whether it belongs to another machine that shares the home.
-        alive: The words of the ``alive`` line; None when the runner did not look (finished, or foreign).
-        out_bytes: What it has written.
-        err_bytes: Likewise.
+        alive: The words of the ``alive`` line; None if the runner did not look (finished, or foreign).
+        out_bytes: The size of its stream ``out``.
+        err_bytes: The size of its stream ``err``.
         children: The facts of its children, by number.
     """
 
@@ -85,7 +84,7 @@ class JobFacts:
         self._record: dict[str, Any] | None = None
 
     def measure(self, name: str, size: int) -> None:
-        """Take the size of one of its streams."""
+        """Set the size of one of its streams, in bytes."""
         self._sized = True
         if name == "out":
             self.out_bytes = size
@@ -93,14 +92,14 @@ class JobFacts:
             self.err_bytes = size
 
     def add(self, name: str, line: str) -> int:
-        """Take one line of one of its small files.
+        """Add one line of one of its small files.
 
         Args:
             name: The file's name.
             line: The line.
 
         Returns:
-            How many bytes of memory that takes; 0 if the line was passed over.
+            How many bytes of memory it takes; 0 if the line was ignored.
         """
         lines = self._files.get(name)
         if lines is None:
@@ -115,30 +114,29 @@ class JobFacts:
 
     @property
     def empty(self) -> bool:
-        """Whether none of its files was there."""
+        """Whether none of its files was reported."""
         return not self._files and not self._sized and not self.children
 
     def words(self, name: str) -> list[str] | None:
-        """The words of a file's first line; None if there is no such file."""
+        """Return the words of a file's first line; None if there is no such file."""
         lines = self._files.get(name)
         return None if lines is None else lines[0].split()[:_WORDS]
 
     def text(self, name: str) -> str | None:
-        """A file's text; None if there is no such file."""
+        """Return a file's text; None if there is no such file."""
         lines = self._files.get(name)
         return None if lines is None else "\n".join(lines)
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """The start record; None if it cannot be read.
+        """The start record; None if it is unreadable.
 
-        Its ``id`` is a number that a job may have; known fields have their types; the others are text, numbers, truth
-        values or lists of texts.
+        Its ``id`` is valid; known fields have their types; other fields are text, numbers, booleans or lists of text.
         """
         if self._record is None:
             record = json_object(self._files.get("start"))
             if _is_id(record.get("id")):
-                # A record that is too long for the registry lies beside it, whole.
+                # If the record is too long for the registry, the complete one is in job.json.
                 record.pop("truncated", None)
                 whole = record | json_object(self._files.get("job.json"))
                 self._record = typed_record(whole | {"id": record["id"]})
@@ -146,7 +144,7 @@ class JobFacts:
 
     @property
     def received(self) -> tuple[int, int]:
-        """How many bytes of its two streams were received."""
+        """How many bytes of ``out`` and ``err`` were received."""
         words = self.words("received") or []
         if len(words) != 2:
             return 0, 0
@@ -157,14 +155,14 @@ class HostLink(NamedTuple):
     """What an owner knows of its connection to the host of a child."""
 
     lost: bool
-    """Whether the host cannot be reached now."""
+    """Whether the host is unreachable now."""
     since: datetime | None = None
     reason: str = ""
-    """Why it was lost, in words."""
+    """Why the connection was lost, in words."""
 
 
 class ChildFacts(JobFacts):
-    """What the files of one child tell: the copy that the owner keeps of a job on another host.
+    """The facts of one child, from the owner's copy of a job on another host.
 
     Attributes:
         number: The child's number.
@@ -178,20 +176,20 @@ class ChildFacts(JobFacts):
         self._parent = parent
 
     def add(self, name: str, line: str) -> int:
-        """Take one line of one of its small files; see :meth:`JobFacts.add`."""
+        """Add one line of one of its small files; see :meth:`JobFacts.add`."""
         if name == "alive" and self.alive is None:
-            # The runner looks at no process for a child: what its host told last is kept in a file.
+            # The runner checks no process for a child: a file holds the last report of the child's host.
             self.alive = [word[:_WORD] for word in line[:_LINE].split()[:_WORDS]]
         return super().add(name, line)
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """The parent's start record: every child runs the same."""
+        """The parent's start record: every child runs the same command."""
         return self._parent.record
 
     @property
     def host(self) -> str:
-        """The host that it runs on, as the user named it; empty if that is not told."""
+        """The host that it runs on, as the user named it; empty if unknown."""
         return self._line("host")[:_HOST_LENGTH].strip()
 
     @property
@@ -201,7 +199,7 @@ class ChildFacts(JobFacts):
 
     @property
     def link(self) -> HostLink | None:
-        """The connection to its host, ``STATE SINCE REASON...``; None if nothing is known of it."""
+        """The connection to its host, from a line ``STATE SINCE REASON...``; None if unknown."""
         state, since, reason = (self._line("link").split(None, 2) + [""] * 3)[:3]
         return HostLink(state == "lost", instant(since), reason.strip()) if state in ("lost", "up") else None
 
@@ -214,21 +212,21 @@ def _is_id(value: Any) -> bool:
 
 
 def _size(text: str) -> int:
-    """Bytes of memory for a text, more or less."""
+    """Return the approximate memory of a text, in bytes."""
     return (len(text) if text.isascii() else 4 * len(text)) + _OVERHEAD
 
 
 class Facts:
-    """What one reply tells.
+    """The content of one reply.
 
     Attributes:
         machine: The owner's machine id.
         host: The owner's host name.
         total: How many jobs the owner has.
-        selected: For each selector of the request, the instance ids that it names.
+        selected: For each selector of the request, the instance ids of the jobs that it names.
         jobs: The jobs, by instance id.
-        broken: Instance ids in whose place something else lies, with what.
-        other: Every other line's words: the operation's own answer.
+        broken: Instance ids whose folder is something else, with what it is.
+        other: The words of every other line: the operation's own answer.
         hosts: The host names of the owner and of other machines under the same home, by machine id.
     """
 
@@ -246,24 +244,24 @@ class Facts:
 
     @classmethod
     def read(cls, lines: Iterable[str]) -> Facts:
-        """Read the lines of a reply."""
+        """Parse the lines of a reply."""
         facts = cls()
         for line in lines:
             facts.add(line)
         return facts
 
     def again(self) -> Facts:
-        """A place for what the same reply tells of jobs later on."""
+        """Return empty facts with the same owner, for the next part of the same reply."""
         fresh = Facts()
         fresh.machine, fresh.host, fresh.total = self.machine, self.host, self.total
         fresh.hosts = self.hosts
         return fresh
 
     def add(self, line: str) -> None:
-        """Take one line.
+        """Add one line.
 
         Raises:
-            ProtocolError: The lines so far tell more than can be held.
+            ProtocolError: The lines so far exceed a limit.
         """
         first, _, rest = line.partition(" ")
         if "/" in first:
@@ -279,13 +277,13 @@ class Facts:
             self.other.append([first, *rest.split()])
 
     def reachable_host(self, machine: str) -> str | None:
-        """The host name of another machine under the same home, where it can name that machine and no other.
+        """Return the host name of another machine under the same home, if it can name that machine and no other.
 
         Args:
             machine: The other machine's id.
 
         Returns:
-            None if what is recorded is no host name, is one of this machine's, or is recorded for two machines.
+            None if the recorded name is no host name, names this machine, or is recorded for two machines.
         """
         name = self.hosts.get(machine, "")
         low, here = name.lower().rstrip("."), self.host.lower()
@@ -325,7 +323,7 @@ class Facts:
             self.broken[words[0]] = "a symbolic link"
 
     def _add_file(self, line: str) -> None:
-        """``[MACHINE/jobs/]UUID/[N/]NAME:LINE``, as grep prints it."""
+        """Add a line of a small file, ``[MACHINE/jobs/]UUID/[N/]NAME:LINE``, as grep prints it."""
         path, colon, text = line.partition(":")
         *folder, name = path.split("/")
         if colon and folder and (job := self._job(folder)):
@@ -337,13 +335,13 @@ class Facts:
             job.measure(name, size)
 
     def _job(self, folder: list[str]) -> JobFacts | None:
-        """Find the job or the child whose folder that is.
+        """Return the job or the child with a folder.
 
         Args:
-            folder: The parts of its path: ``UUID``, ``UUID N``, or either of them behind ``MACHINE jobs``.
+            folder: The parts of its path: ``UUID``, ``UUID N``, or either of them after ``MACHINE jobs``.
 
         Returns:
-            None if it is none, or another machine's with an instance id that was told.
+            None if the path is malformed, or if the instance id was already reported for another machine.
         """
         parts = [part for part in folder if part not in (".", "..")]
         child = 0

@@ -1,6 +1,6 @@
-"""How a job specification becomes a ``start`` request: the start record, the neutral specification, the files.
+"""Building ``start`` requests from job specifications: the start record, the neutral specification, the files.
 
-What only one platform's runner can read, it makes itself (:meth:`rjob.runner.base.Runner.parts`).
+The files that only one platform's runner can read come from that runner (:meth:`rjob.runner.base.Runner.parts`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rjob.runner.base import Runner
 
 RECORD_LIMIT = 1800
-"""Bytes of a start record in the registry; a longer one is summarised, and lies whole in the job's folder."""
+"""The most bytes of a start record in the registry; a longer one is summarised, and complete in the job's folder."""
 
 _COMMAND_LIMIT = 400
 _TEXTS = ("spec", "spec.json", "env", "job.json")
@@ -37,20 +37,20 @@ class Launch(NamedTuple):
     limit: str = ""
     secrets: tuple[tuple[str, str], ...] = ()
     copy: str = ""
-    """The job whose files it takes over instead of bringing its own; empty for none."""
+    """The instance id of the job whose files it copies instead of bringing its own; empty for none."""
 
 
 def start_request(launches: Sequence[Launch], now: str | None = None) -> tuple[list[bytes], bytes]:
-    """The lines and the bytes of a ``start`` request.
+    """Build the lines and the body of a ``start`` request.
 
     Args:
         launches: The jobs.
-        now: The owner's time, as runners write it, where the client is on the same machine and knows it.
+        now: The owner's time as runners write it, if the client is on the same machine and knows it.
     """
     lines = [f"now {now}".encode()] if now else []
     body: list[bytes] = []
     if len(launches) > 1:
-        # They may be many, and a command takes only so many arguments.
+        # In groups of 100: there may be many jobs, and a command takes only so many arguments.
         for at in range(0, len(launches), 100):
             lines.append(" ".join(["jobs", *(launch.uuid for launch in launches[at : at + 100])]).encode())
     for launch in launches:
@@ -59,7 +59,7 @@ def start_request(launches: Sequence[Launch], now: str | None = None) -> tuple[l
 
 
 def _job_lines(launch: Launch, body: list[bytes]) -> list[bytes]:
-    """The lines of one job; what goes into the request's body is appended to that."""
+    """Build the lines of one job; append what goes into the request's body to ``body``."""
     lines = [f"job {launch.uuid}".encode()]
     if launch.copy:
         lines.append(f"copy {launch.copy}".encode())
@@ -69,7 +69,7 @@ def _job_lines(launch: Launch, body: list[bytes]) -> list[bytes]:
         parts.append(("job.json", full + b"\n"))
         full = _dump(_summary(launch.record))
     for name, data in parts:
-        # On a line of its own it costs the runner no process; but not every shell reads lines of any bytes.
+        # A line of its own costs the runner no process; but not every shell reads lines of arbitrary bytes.
         if name in _TEXTS and len(data) <= _TEXT_LIMIT and data.isascii():
             lines.append(b"text " + name.encode() + b" " + escape(os.fsdecode(data)))
         else:
@@ -77,17 +77,17 @@ def _job_lines(launch: Launch, body: list[bytes]) -> list[bytes]:
             body.append(data)
     if launch.limit:
         lines.append(f"limit {launch.limit}".encode())
-    # The runner puts the number in front: the record goes without its opening brace.
+    # The runner inserts the id in front: the record is sent without its opening brace.
     lines.append(b"record " + full[1:])
     lines += [b"secret " + key.encode() + b"=" + escape(value) for key, value in launch.secrets]
     return lines
 
 
 def launch_of(runner: Runner, spec: JobSpec, uuid: str) -> Launch:
-    """Make a launch of what the user asked for.
+    """Build a launch from a job specification.
 
     Args:
-        runner: What will start it.
+        runner: The runner that will start it.
         spec: What to run.
         uuid: The instance id that the client chose.
 
@@ -104,19 +104,19 @@ def launch_of(runner: Runner, spec: JobSpec, uuid: str) -> Launch:
 
 
 def retry_of(record: Mapping[str, Any], old: str, new: str, secrets: Mapping[str, str]) -> Launch:
-    """Make a launch that repeats a job of the same owner.
+    """Build a launch that repeats a job of the same owner.
 
     Args:
         record: The old job's start record.
         old: Its instance id.
-        new: The new one's.
+        new: The new job's instance id.
         secrets: The values of the secrets that the caller gives, by name.
 
     Raises:
-        UsageError: The old job had a secret that is not among them, or its record of them is broken.
+        UsageError: The old job had a secret that is not among them, or the list of its secrets is malformed.
     """
     fresh = {key: value for key, value in record.items() if key not in _OWN} | {"retry_of": old}
-    # Not at start-up: to start a job for the first time needs nothing of it.
+    # Imported here: a first start does not need it.
     from rjob.runner.values import secrets_of
 
     fresh["command"] = fresh.get("command") or ""
@@ -138,7 +138,7 @@ def _some(names: Sequence[str], most: int = 20) -> str:
 
 
 def command_text(spec: JobSpec) -> str:
-    """The command in one line, for people."""
+    """Return the command in one line, for people."""
     if spec.line is not None:
         return spec.line
     words = [spec.script_name or "script", *spec.argv] if spec.script is not None else list(spec.argv)
@@ -146,7 +146,7 @@ def command_text(spec: JobSpec) -> str:
 
 
 def _neutral_spec(spec: JobSpec) -> bytes:
-    """What a job is to run, in no shell's form: any runner could start it anew from this, its script and its stdin."""
+    """Serialize what to run in no shell's syntax: with its script and stdin, any runner could start the job from it."""
     given = {
         "argv": list(spec.argv) or None,
         "line": spec.line,
@@ -185,10 +185,10 @@ def _record(spec: JobSpec, platform: str) -> dict[str, Any]:
 
 
 def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record without what can be long, marked as such."""
+    """Return the record without the fields that can be long, marked as truncated."""
     short = {key: value for key, value in record.items() if key not in ("argv", "args", "line", "env", "secrets")}
     short["command"] = record["command"][:_COMMAND_LIMIT]
-    # Escapes make a character up to six bytes long.
+    # JSON escapes make a character up to six bytes long.
     while len(_dump(short)) > RECORD_LIMIT and short["command"]:
         short["command"] = short["command"][: len(short["command"]) // 2]
     if len(_dump(short)) > RECORD_LIMIT:
@@ -197,5 +197,5 @@ def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dump(record: Mapping[str, Any]) -> bytes:
-    # Compact and in ASCII: names are looked for as bytes, and any tool can read the file.
+    # Compact and in ASCII: names are searched as bytes, and any tool can read the file.
     return json.dumps(record, separators=(",", ":"), ensure_ascii=True).encode()

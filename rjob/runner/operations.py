@@ -1,4 +1,4 @@
-"""The table of operations: what every runner performs, and what the client has to know of each."""
+"""The table of operations: what every runner performs, and the properties of each that the client needs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ _STAYS = 300.0
 
 
 class Operation(NamedTuple):
-    """What one operation is like.  docs/reference/runner-protocol.md has its lines and its reply.
+    """The properties of one operation. docs/reference/runner-protocol.md has its lines and its reply.
 
     Attributes:
         locks: Whether it holds the owner's lock, all the time or for a moment.
-        repeatable: Whether asking twice is as asking once: it is asked again when a connection broke and nobody knows
-            whether it was done.
-        talks: Whether standard input stays open behind the request, to say more.
-        silence: Seconds without a sign of life that it may take whatever ``reply_timeout`` says.
-        patience: Seconds for which it is asked again when connections break; 0 for a few times.
+        repeatable: Whether it is idempotent: it is requested again when a connection broke and its outcome is unknown.
+        talks: Whether standard input stays open after the request, for further lines.
+        silence: Seconds without a sign of life that are allowed at least, even if ``reply_timeout`` is shorter.
+        patience: Seconds for which it is retried when connections break; 0 for a few retries.
     """
 
     locks: bool = False
@@ -31,10 +30,10 @@ class Operation(NamedTuple):
 OPERATIONS = {
     "start": Operation(locks=True, repeatable=True),
     "facts": Operation(repeatable=True),
-    # Whoever looks on puts up with much: a laptop wakes up, a host's network comes back.
+    # Following survives long breaks: a laptop wakes up, a host's network comes back.
     "collect": Operation(locks=True, repeatable=True, talks=True, silence=_LOOKS_ON, patience=_STAYS),
     "received": Operation(locks=True, repeatable=True),
-    # These may work on many bytes before they say anything.
+    # These may process many bytes before they report anything.
     "save": Operation(locks=True, talks=True, silence=_WORKS),
     "remove": Operation(locks=True, talks=True, silence=_WORKS),
     "compact": Operation(locks=True, repeatable=True, silence=_WORKS),
@@ -45,4 +44,4 @@ OPERATIONS = {
     "record-lost": Operation(locks=True, repeatable=True),
     "info": Operation(repeatable=True),
 }
-"""By name.  Runners, the reference and the tests are checked against it."""
+"""The operations by name. Runners, the reference and the tests are checked against this table."""

@@ -1,17 +1,17 @@
-"""How rjob and a runner speak: the operations, the bytes of a request, the bytes of a reply.
+"""The runner protocol: the bytes of a request, the parsing of a reply.
 
 A request is one command on the host (:meth:`rjob.runner.base.Runner.words`) and these bytes on its standard input::
 
     MARKER                    a random word that frames the reply
-    HOME                      where rjob's files are on the host; empty for the default
+    HOME                      the folder of rjob's files on the host; empty for the default
     OPERATION LINES SIZE [SPACE]   how many lines and how many bytes follow
-    …                         LINES lines
+    ...                       LINES lines
     go
-    …                         SIZE bytes
+    ...                       SIZE bytes
 
-The reply stands between ``MARKER begin`` and ``MARKER end``; whatever a login shell prints around it is ignored.  The
-marker is random, so nothing that a job writes can be taken for it.  docs/reference/runner-protocol.md lists the
-operations with their lines and replies; :mod:`rjob.runner.operations` is the table that every runner performs.
+The reply is framed by ``MARKER begin`` and ``MARKER end``; output of a login shell around it is ignored. The marker
+is random, so nothing that a job writes can be mistaken for it. docs/reference/runner-protocol.md lists the operations
+with their lines and replies; :mod:`rjob.runner.operations` is the table that every runner performs.
 """
 
 import os
@@ -23,28 +23,28 @@ from rjob.runner.operations import OPERATIONS
 
 _LINE_LIMIT = 16 * 1024 * 1024
 _TEXT_LIMIT = 512 * 1024 * 1024
-"""Bytes of lines in one reply; what follows ``data`` and ``stream`` is not counted."""
+"""The most bytes of lines in one reply; the bytes after ``data`` lines are not counted."""
 _NOISE_LIMIT = 1024 * 1024
 _NOISE_SHOWN = 2000
 
 
 def new_marker() -> str:
-    """A word that nobody can guess."""
+    """Return a random word that cannot be guessed."""
     return os.urandom(16).hex()
 
 
 def request(
     marker: str, operation: str, *lines: str | bytes, body: bytes = b"", home: str = "", space: str = ""
 ) -> bytes:
-    """The bytes that ask for one operation.
+    """Build the bytes of a request for one operation.
 
     Args:
-        marker: What frames the reply (:func:`new_marker`).
+        marker: The marker that frames the reply (:func:`new_marker`).
         operation: One of :data:`rjob.runner.operations.OPERATIONS`.
         lines: Its arguments.
-        body: Its bytes.
-        home: Where rjob's files are on the host; empty for the default.
-        space: Which of the spaces there: letters and digits; empty for the one that everybody sees.
+        body: Its data.
+        home: The folder of rjob's files on the host; empty for the default.
+        space: The space there, letters and digits; empty for the default one, which everybody sees.
 
     Raises:
         ValueError: A line holds a newline or a NUL, or there is no such operation.
@@ -59,7 +59,7 @@ def request(
 
 
 def escape(value: str) -> bytes:
-    """A value of any text on one line (``%0A`` and ``%25``)."""
+    """Escape any text so that it fits on one line (``%0A`` and ``%25``)."""
     return os.fsencode(value).replace(b"%", b"%25").replace(b"\n", b"%0A")
 
 
@@ -75,7 +75,7 @@ class Line(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The head of bytes that follow: what they are, where in it they begin, how many."""
+    """The announcement of bytes that follow: the stream's name, the offset of the first byte, the number of bytes."""
 
     name: str
     offset: int
@@ -89,7 +89,7 @@ class Bytes(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """The runner waits for more on its standard input."""
+    """The runner waits for further lines on its standard input."""
 
 
 class End(NamedTuple):
@@ -97,18 +97,18 @@ class End(NamedTuple):
 
 
 class Absent(NamedTuple):
-    """The runner is not on the host: install it and ask again."""
+    """The runner is not on the host: install it and send the request again."""
 
 
 Event = Line | Data | Bytes | Ready | End | Absent
 
 
 class Reply:
-    """Reads a reply, whatever pieces it comes in.
+    """An incremental parser of a reply that arrives in arbitrary pieces.
 
     Args:
-        marker: What frames it.
-        lasts: Whether it goes on as long as somebody looks on: then only what is kept of it is bounded.
+        marker: The marker that frames it.
+        lasts: Whether it goes on as long as jobs are followed: then its data and marks do not count towards its limit.
     """
 
     def __init__(self, marker: str, *, lasts: bool = False) -> None:
@@ -124,14 +124,14 @@ class Reply:
         self._text = 0
 
     def feed(self, stream: str, data: bytes) -> list[Event]:
-        """Take bytes of the command's ``out`` or ``err``.
+        """Add bytes of the command's ``out`` or ``err``.
 
         Returns:
-            What they complete.
+            The events that they complete.
 
         Raises:
-            OwnerError: The runner says that it cannot do it.
-            ProtocolError: This is no reply.
+            OwnerError: The runner reports that it cannot perform the operation.
+            ProtocolError: This is not a reply.
         """
         if self.ended:
             return []
@@ -145,7 +145,7 @@ class Reply:
         if stream == "err":
             self._noise = (self._noise + data)[-_NOISE_SHOWN:]
             return []
-        # What was taken is cut off once for all the lines of a piece: cutting at each would copy the rest each time.
+        # Cut the buffer once for all the lines of a piece: cutting at each line would copy the rest each time.
         self._buffer += data
         events: list[Event] = []
         try:
@@ -159,11 +159,11 @@ class Reply:
 
     @property
     def said(self) -> bytes:
-        """The end of what came instead of a reply, for error messages."""
+        """The last bytes that came instead of a reply, for error messages."""
         return self._noise if self.begun else (self._noise + self._buffer)[-_NOISE_SHOWN:]
 
     def _step(self, events: list[Event]) -> bool:
-        """Take one thing from the buffer; say whether there was one."""
+        """Take one element from the buffer; return whether there was one."""
         if self.ended:
             return False
         if self._raw:
@@ -174,7 +174,7 @@ class Reply:
         if end < 0:
             return False
         line, self._at = self._buffer[self._at : end], end + 1
-        # Empty lines count, too: no host may keep this busy for ever, unless that is what was asked for.
+        # Empty lines count too: a host must not keep the client busy for ever, unless it is to follow jobs.
         if not (self._lasts and line.startswith((b"data ", self._marker))):
             self._text += len(line) + 32
         if self._text > _TEXT_LIMIT:
@@ -183,10 +183,10 @@ class Reply:
         return True
 
     def _find_begin(self) -> bool:
-        """Look for the marker's line; what stands before it is a login shell's."""
+        """Find the marker's line; what precedes it is a login shell's output."""
         at = self._buffer.find(self._marker)
         if at < 0:
-            # It may have begun to arrive.
+            # The buffer may end within the marker: keep that many bytes.
             at = max(0, len(self._buffer) - len(self._marker))
         self._noise = (self._noise + self._buffer[:at])[-_NOISE_SHOWN:]
         self._buffer = self._buffer[at:]
@@ -217,7 +217,7 @@ class Reply:
 
     def _take_mark(self, word: str, events: list[Event]) -> None:
         if word in ("begin", "beat"):
-            # A beat is a sign of life while there is nothing to tell.
+            # "beat" is a heartbeat: a sign of life while there is nothing to report.
             return
         if word in ("end", "installed"):
             self.ended = True
@@ -269,9 +269,9 @@ _SAYINGS = {
 
 
 def owner_error(text: str) -> OwnerError:
-    """The error that a runner's ``error CODE TEXT`` line means."""
+    """Build the error for a runner's ``error CODE TEXT`` line."""
     code, _, detail = text[:_NOISE_SHOWN].partition(" ")
     message, hint = _SAYINGS.get(code, ("{}", None))
-    # The word is for programs: what is none is not handed on.
+    # The code is for programs: a malformed one is not passed on.
     reason = code if re.fullmatch("[a-z][a-z-]{0,40}", code) else "owner"
     return OwnerError(message.format(detail or code), reason=reason, hint=hint)

@@ -1,4 +1,4 @@
-"""What the facts of a job mean: the one place where states and reasons are made, for every runner.
+"""Deriving states from facts: the one place where states and reasons are made, for every runner.
 
 Pure functions of :class:`rjob.runner.facts.JobFacts`; docs/explanation/states.md draws them.
 """
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Verdict(NamedTuple):
-    """Where a job stands, and why."""
+    """A job's state, and why."""
 
     state: State
     reason: str | None = None
     exit_code: int | None = None
     signal: int | None = None
     record: str | None = None
-    """Set for an end that nobody recorded: the word to record it with, so that it stays what it is."""
+    """For an end that is not recorded yet: the word to record it with, so that the state stays final."""
 
 
 LOST = {
@@ -34,14 +34,14 @@ LOST = {
     "lost-reboot": "the host was rebooted while it ran",
     "lost-unclaimed": "its supervisor died before the command began",
 }
-"""What the words that record the end of a lost job mean."""
+"""The meanings of the words that record the end of a lost job."""
 
 
 def derive(facts: JobFacts) -> Verdict:
-    """Say where a job stands.
+    """Derive a job's state.
 
     Args:
-        facts: What its owner tells.
+        facts: The owner's facts of the job.
     """
     record = facts.words("exit")
     if record is not None:
@@ -68,11 +68,11 @@ def derive(facts: JobFacts) -> Verdict:
 
 
 def derive_child(facts: ChildFacts, link: HostLink | None) -> Verdict:
-    """Say where a child stands, as far as the owner of its parent knows.
+    """Derive a child's state, as far as the owner of its parent knows.
 
     Args:
-        facts: The owner's copy of what the child's host told.
-        link: The connection to that host; None if nothing is known of it.
+        facts: The owner's copy of what the child's host reported.
+        link: The connection to that host; None if unknown.
     """
     if facts.words("exit") is not None:
         return derive(facts)
@@ -89,7 +89,7 @@ def derive_child(facts: ChildFacts, link: HostLink | None) -> Verdict:
         return Verdict(State.STOPPING)
     if facts.alive is None:
         return Verdict(State.RUNNING)
-    # Its end is recorded on its own host, never here.
+    # Its end is recorded on its own host, never on this owner.
     return derive(facts)._replace(record=None)
 
 
@@ -99,11 +99,11 @@ def _unreachable(link: HostLink) -> str:
 
 
 def derive_parent(children: Iterable[tuple[str, Verdict]], *, stop_asked: bool = False) -> Verdict:
-    """Say where a parent stands.
+    """Derive a parent's state from its children's.
 
     Args:
         children: The host and the verdict of each child, in any order.
-        stop_asked: Whether the parent as a whole was asked to stop.
+        stop_asked: Whether a stop of the whole parent was requested.
     """
     told = list(children)
     if not told:
@@ -124,15 +124,15 @@ def _state_of_all(states: set[State], *, stop_asked: bool) -> State:
         return State.STOPPED if State.STOPPED in states else State.COMPLETED
     if stop_asked:
         return State.STOPPING
-    # A parent runs from the moment it is there: children that wait for their turn do not make it wait.
+    # A parent counts as running from its creation, even while children wait for their turn.
     common = unfinished.pop() if len(unfinished) == 1 else State.RUNNING
     return State.RUNNING if common is State.NOT_STARTED else common
 
 
 def _worst_end(state: State, verdicts: Sequence[Verdict]) -> tuple[int | None, int | None]:
-    """The exit code and the signal of the child that ended worst, of those that made the parent's state what it is.
+    """Return the worst exit code and signal among the children that determine the parent's state.
 
-    An end that is not known is the worst; a signal counts as 128+n.
+    An unknown end is the worst; a signal counts as 128+n.
     """
     if state is State.COMPLETED:
         return 0, None
@@ -150,11 +150,11 @@ def _badness(end: tuple[int | None, int | None]) -> tuple[int, int, int]:
 
 _WORDS = {State.NOT_STARTED: "not started"}
 _NAMED = (State.DISCONNECTED, State.FAILED, State.STOPPED, State.LOST)
-"""The states of which a parent's reason names the hosts."""
+"""The states for which a parent's reason names the hosts."""
 
 
 def _reason_of_all(state: State, children: Sequence[tuple[str, Verdict]]) -> str | None:
-    """How many children stand where, ``9/10 completed, 1 failed: web3``; None where the state says it all."""
+    """Count the children by state, ``9/10 completed, 1 failed: web3``; None if the parent's state says it all."""
     if len(children) == 1:
         return children[0][1].reason
     alike = all(verdict.state is state for _, verdict in children)
@@ -182,10 +182,10 @@ def _supervised(facts: JobFacts, leader: str) -> Verdict:
 
 
 def survivors(facts: JobFacts) -> int:
-    """How many processes of a job live on after its command has ended.
+    """Return how many processes of a job live on after its command has ended.
 
     Args:
-        facts: What its owner tells.
+        facts: The owner's facts of the job.
     """
     if facts.words("exit") is None or facts.alive is None or len(facts.alive) < 3:
         return 0
@@ -218,7 +218,7 @@ def _finished(facts: JobFacts, record: list[str]) -> Verdict:
             return Verdict(State.STOPPED, "it was stopped before it began")
         return Verdict(State.STOPPED, None, status, sent or _marked(stop))
     if expired is not None:
-        # However politely it ended: its end is the signal's doing.
+        # Even if it exited with a status: the time limit's signal caused its end.
         return Verdict(State.FAILED, "its time limit was reached", None, sent or _marked(expired))
     if sent is not None:
         return Verdict(State.FAILED, f"ended by {name_of(sent)}", None, sent)
@@ -235,9 +235,9 @@ def _marked(words: list[str]) -> int | None:
 
 
 def _sent_signal(facts: JobFacts, status: int | None) -> int | None:
-    """The signal that ended it, where rjob itself sent one and the status is that signal's.
+    """Return the signal that ended a job, if rjob sent that signal and the exit status is 128 plus its number.
 
-    A shell's 128+n cannot be told from a command's own 128+n otherwise.
+    Otherwise a shell's 128+n cannot be distinguished from a command's own exit status.
     """
     if status is None or status <= 128:
         return None

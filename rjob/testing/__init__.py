@@ -1,1 +1,1 @@
-"""Owns what the authors of transports test with: a conformance suite, a fake machine, a private SSH server."""
+"""Tools for testing transports: a conformance suite, a fake machine, a private SSH server."""

@@ -1,4 +1,4 @@
-"""Owns the conformance suite: what every transport to a POSIX machine has to do, as a pytest class.
+"""The conformance suite: the requirements on a transport to a POSIX machine, as a pytest class.
 
 Subclass it, give it your transport, and run pytest with pytest-asyncio and pytest-timeout, in any ``asyncio_mode``::
 
@@ -7,11 +7,11 @@ Subclass it, give it your transport, and run pytest with pytest-asyncio and pyte
         def transport(self):
             return MyTransport(Target.parse("mine://somewhere"), {})
 
-``pytest.register_assert_rewrite("rjob.testing.conformance")`` in your ``conftest.py`` makes failures tell more.
+``pytest.register_assert_rewrite("rjob.testing.conformance")`` in your ``conftest.py`` makes failures more detailed.
 The machine needs ``sh``, ``cat``, ``head``, ``sleep``, ``od`` and ``wc``.
 """
 
-# ruff: noqa: D102  (a test's name says what it is about)
+# ruff: noqa: D102  (a test's name says what it tests)
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PATIENCE = 30.0
 
 
 class Outcome(NamedTuple):
-    """What a command did."""
+    """The output and the exit status of a command."""
 
     out: bytes
     err: bytes
@@ -46,10 +46,10 @@ class Outcome(NamedTuple):
 
 
 async def drain(process: Process) -> Outcome:
-    """Read a command to its end.
+    """Read a command's output to its end, and wait for its exit status.
 
     Args:
-        process: The command; nothing of it was read yet.
+        process: The command, of which nothing was read yet.
     """
     parts: dict[str, list[bytes]] = {"out": [], "err": []}
     while (chunk := await process.read()) is not None:
@@ -59,12 +59,12 @@ async def drain(process: Process) -> Outcome:
 
 
 async def run(connection: Connection, argv: Sequence[str], data: bytes = b"") -> Outcome:
-    """Run a command with some standard input, written while the output is read.
+    """Run a command; write its standard input while reading its output.
 
     Args:
-        connection: Where to run it.
-        argv: The command's words.
-        data: Its standard input, ended afterwards.
+        connection: The connection to run it on.
+        argv: The command and its arguments.
+        data: Its standard input, which is closed afterwards.
     """
     process = await connection.run(argv)
     async with process:
@@ -84,27 +84,27 @@ class TransportTests:
     """The suite; a subclass has to override :meth:`transport`.
 
     Attributes:
-        tells_signals: Whether the transport learns that a signal ended a command (128+n); if not, it says None.
+        tells_signals: Whether the transport reports that a signal ended a command (128+n); otherwise it reports None.
     """
 
-    # With the mark, and fixtures that are no coroutines, the tests run whatever asyncio_mode the plugin's author has.
+    # With this mark, and fixtures that are not coroutines, the tests run in any asyncio_mode of the plugin's author.
     pytestmark = pytest.mark.asyncio
 
     tells_signals = True
 
     @pytest.fixture
     def transport(self) -> Transport:
-        """The transport to test, ready to connect to a POSIX machine."""
+        """Return the transport to test, ready to connect to a POSIX machine."""
         raise NotImplementedError("override the fixture 'transport'")
 
     @pytest.fixture
     def unreachable(self) -> Transport | None:
-        """A transport whose machine cannot be reached; override to have that tested too."""
+        """Return a transport whose machine is unreachable; override it to test that too."""
         return None
 
     @pytest_asyncio.fixture
     async def connection(self, transport: Transport) -> AsyncIterator[Connection]:
-        """An open connection, closed afterwards."""
+        """Yield an open connection; close it afterwards."""
         connection = await transport.connect()
         async with connection:
             yield connection

@@ -1,4 +1,4 @@
-"""Owns the fake machine: a transport in memory that runs nothing but a function of yours."""
+"""The fake machine: an in-memory transport whose commands are run by a function of the test."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class FakeCommand:
-    """The command's side of a fake process: what its handler reads from and writes to.
+    """The command's side of a fake process: its handler reads from it and writes to it.
 
     Attributes:
-        argv: The command's words.
+        argv: The command and its arguments.
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
@@ -32,15 +32,15 @@ class FakeCommand:
         self._input_ended = False
 
     async def feed(self, data: bytes) -> None:
-        """Hand it a piece of its standard input; no bytes are the end."""
+        """Add a piece of its standard input; empty for the end."""
         await self._input.put(data)
 
     async def next_output(self) -> Chunk | None:
-        """Take a piece of what it wrote; None is the end."""
+        """Take a piece of its output; None at the end."""
         return await self._output.get()
 
     async def end_output(self) -> None:
-        """Say that it writes no more."""
+        """Mark the end of its output."""
         await self._output.put(None)
 
     async def read(self) -> bytes:
@@ -52,14 +52,14 @@ class FakeCommand:
         return data
 
     async def read_all(self) -> bytes:
-        """The whole standard input."""
+        """Read the whole standard input."""
         parts = []
         while data := await self.read():
             parts.append(data)
         return b"".join(parts)
 
     async def write(self, data: bytes, stream: Stream = "out") -> None:
-        """Write bytes to a stream; waits while nobody reads them.
+        """Write bytes to a stream; wait while nobody reads them.
 
         Args:
             data: The bytes.
@@ -70,17 +70,17 @@ class FakeCommand:
 
 
 class Handler(Protocol):
-    """What a fake machine does with a command: a coroutine function that returns the exit status."""
+    """The behaviour of a fake machine: a coroutine function that runs a command and returns its exit status."""
 
     async def __call__(self, command: FakeCommand) -> int:
         """Run one command."""
 
 
 class FakeMachine:
-    """A machine in memory, with everything that happened to it.
+    """A machine in memory that records everything that happens to it.
 
     Args:
-        handler: What to do with each command.
+        handler: Runs each command.
         refuse: The error that connecting raises, while it is set.
 
     Attributes:
@@ -96,10 +96,10 @@ class FakeMachine:
         self._open: list[FakeConnection] = []
 
     def transport(self, scheme: str = "fake") -> type[Transport]:
-        """The class of transports to this machine.
+        """Build the class of transports to this machine.
 
         Args:
-            scheme: The URL scheme that it is to serve.
+            scheme: The URL scheme to serve.
         """
         machine = self
         name = scheme
@@ -115,10 +115,10 @@ class FakeMachine:
         return FakeTransport
 
     def plugin(self, scheme: str = "fake") -> object:
-        """A plugin that brings :meth:`transport`, for ``Plugins.register``.
+        """Build a plugin that provides :meth:`transport`, for ``Plugins.register``.
 
         Args:
-            scheme: The URL scheme that it is to serve.
+            scheme: The URL scheme to serve.
         """
         transport = self.transport(scheme)
 
@@ -130,7 +130,7 @@ class FakeMachine:
         return FakePlugin()
 
     def connect(self, target: Target) -> FakeConnection:
-        """Open a connection, or raise what :attr:`refuse` holds."""
+        """Open a connection, or raise the error in :attr:`refuse`."""
         if self.refuse is not None:
             raise self.refuse
         self.connections += 1
@@ -139,7 +139,7 @@ class FakeMachine:
         return connection
 
     async def break_connections(self) -> None:
-        """Break every open connection, as a network does."""
+        """Break every open connection, as a network failure does."""
         for connection in self._open:
             await connection.break_off()
         self._open.clear()
@@ -164,19 +164,19 @@ class FakeConnection(Connection):
         return process
 
     async def break_off(self) -> None:
-        """Break it: everything that waits on it fails."""
+        """Break the connection: everything that waits on it fails."""
         self._broken = True
         for process in self._processes:
             process.break_off()
 
     async def close(self) -> None:
-        """Close it and end what runs through it."""
+        """Close the connection and end the commands that run through it."""
         for process in self._processes:
             await process.close()
 
 
 class FakeProcess(Process):
-    """A handler at work."""
+    """A running handler."""
 
     def __init__(self, handler: Handler, command: FakeCommand, host: str) -> None:
         self._command = command
@@ -207,7 +207,7 @@ class FakeProcess(Process):
             await self._race(self._command.feed(b""), self._task)
 
     async def read(self, size: int = CHUNK) -> Chunk | None:
-        """Wait for what the handler writes; see :meth:`Process.read`."""
+        """Wait for output of the handler; see :meth:`Process.read`."""
         if self._at_end:
             return None
         chunk = await self._race(self._command.next_output())
@@ -215,12 +215,12 @@ class FakeProcess(Process):
         return chunk
 
     async def wait(self) -> int | None:
-        """What the handler returned."""
+        """Wait for the handler's exit status."""
         await self._race(asyncio.wait([self._task]))
         return self._task.result()
 
     async def _race(self, work: Coroutine[object, object, T], *others: asyncio.Task[int]) -> T | None:
-        """Wait for some work, for as long as the connection holds and none of the others is over."""
+        """Await some work until it is done, the connection breaks, or one of the other tasks is done."""
         mine = asyncio.create_task(work)
         broken = asyncio.create_task(self._broken.wait())
         try:

@@ -1,4 +1,4 @@
-"""Owns a private OpenSSH server for tests: its own keys, its own port, the current user, no trace in the system."""
+"""A private OpenSSH server for tests: its own keys and port, the current user, no trace in the system."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ MaxStartups 100:30:200
 
 
 class SshdUnavailable(RuntimeError):
-    """There is no OpenSSH server here, or it does not start."""
+    """No OpenSSH server is installed, or it does not start."""
 
 
 class Sshd:
-    """An OpenSSH server of one's own on a free port of the loopback interface.
+    """A private OpenSSH server on a free port of the loopback interface.
 
     Use it as a context manager, or call :meth:`start` and :meth:`stop`.
 
     Args:
-        aliases: The ``Host`` names under which :attr:`ssh_config` knows the server.
-        env: Variables that every command finds; ``HOME`` among them makes that the commands' home.
-        shell: The login shell to pretend, for example ``("busybox", "sh")``; the account's own when None.
-        lines: Further lines of sshd_config; they win over this class's.
+        aliases: The ``Host`` names of the server in :attr:`ssh_config`.
+        env: Environment variables for every command; ``HOME`` among them sets the commands' home.
+        shell: The login shell to simulate, for example ``("busybox", "sh")``; None for the account's own.
+        lines: Further lines of sshd_config; they override this class's.
         config_lines: Further lines of ssh_config for the aliases.
-        folder: Where keys and configuration go; a temporary folder that :meth:`stop` removes when None.
+        folder: The folder for keys and configuration; None for a temporary folder that :meth:`stop` removes.
 
     Attributes:
         port: The port it listens on, once started.
-        ssh_config: A file for ``ssh -F`` that makes the aliases reach this server and trust it.
+        ssh_config: A file for ``ssh -F`` with which the aliases reach this server and trust it.
         known_hosts: The file with its host key.
         client_key: A private key that it accepts.
-        user: The account it lets in: the current user's.
+        user: The account that may log in: the current user's.
     """
 
     def __init__(
@@ -99,15 +99,15 @@ class Sshd:
             self._make_key(self.folder / key)
         shutil.copy(self.folder / "client_key.pub", self.folder / "authorized_keys")
         if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd of Debian gives up without it
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # Debian's sshd exits without it
         deadline = time.monotonic() + timeout
         while not self._try_to_start(program, deadline):
-            pass  # somebody else was faster to take the port
+            pass  # another process was faster to take the port
         self._write_client_files()
         return self
 
     def stop(self) -> None:
-        """End the server and the sessions it still serves, and nothing else."""
+        """End the server and the sessions that it still serves, and nothing else."""
         if self._server is not None:
             sessions = self.session_pids()
             _signal(self._server.pid, signal.SIGTERM)
@@ -119,18 +119,18 @@ class Sshd:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def session_pids(self) -> list[int]:
-        """The processes that serve open connections, each with those below it (not the commands that left them)."""
+        """Return the processes that serve open connections, with their descendants, except commands that left them."""
         if self._server is None:
             return []
         return _descendants(self._server.pid)
 
     def drop_connections(self) -> None:
-        """Kill what serves the open connections, as if the network had gone; the server goes on."""
+        """Kill the processes that serve open connections, as if the network had failed; the server goes on."""
         for pid in self.session_pids():
             _signal(pid, signal.SIGKILL)
 
     def new_host_key(self) -> None:
-        """Give the server another host key; it is used from the next start on."""
+        """Give the server another host key, which it uses from its next start on."""
         self._make_key(self.folder / "host_key", again=True)
 
     def __enter__(self) -> Self:
@@ -176,14 +176,14 @@ class Sshd:
     def _server_config(self) -> str:
         lines = [*self._lines, *_BASE.format(port=self.port, folder=self.folder).splitlines()]
         if self._env:
-            # So that the account's own shell, which runs the wrapper, does not read the account's own profile.
+            # Keeps the account's shell, which runs the wrapper, from reading the account's own profile.
             lines.append("SetEnv " + " ".join(f'"{name}={value}"' for name, value in self._env.items()))
         if self._env or self._shell:
             lines.append(f"ForceCommand {self._wrapper()}")
         return "\n".join(lines) + "\n"
 
     def _wrapper(self) -> Path:
-        """The script that every command goes through: SetEnv alone sets HOME, but leaves the folder and the shell."""
+        """Write the script that runs every command: SetEnv alone sets HOME, but neither the directory nor the shell."""
         script = self.folder / "wrapper"
         env = dict(self._env)
         shell = self._shell
@@ -224,7 +224,7 @@ class Sshd:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listened on a moment ago."""
+    """Return a port of the loopback interface that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,1 +1,1 @@
-"""Transports: how one command is run on one machine, with bytes in and out."""
+"""Transports: running one command on one machine, with bytes in and out."""

@@ -1,11 +1,11 @@
-"""What a transport is: the classes that every transport plugin implements.
+"""The classes that every transport plugin implements.
 
-A transport connects to one machine and runs commands there.  It moves bytes; it does not know what a job is.
-Write one by subclassing :class:`Transport`, :class:`Connection` and :class:`Process`, and prove it with
+A transport connects to one machine and runs commands there. It moves bytes; it does not know what a job is.
+Write one by subclassing :class:`Transport`, :class:`Connection` and :class:`Process`, and test it with
 ``rjob.testing.conformance``.
 
-Everything is a coroutine, but nothing here asks for an event loop: a transport whose coroutines never wait (the
-local one) is run to its end without one.  A blocking library runs in a thread inside its transport.
+All operations are coroutines, but nothing here requires an event loop: a transport whose coroutines never suspend
+(the local one) is run to completion without one. A transport with a blocking library runs it in a thread of its own.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 Stream = Literal["out", "err"]
 
 CHUNK = 65536
-"""Bytes that one read asks for."""
+"""Bytes that one read requests."""
 
 
 class Chunk(NamedTuple):
-    """Some bytes that a command wrote, and where it wrote them."""
+    """Some bytes that a command wrote, and the stream that it wrote them to."""
 
     stream: Stream
     data: bytes
 
 
 class Target(NamedTuple):
-    """A machine, as a URL says it: ``ssh://user@host:port``, ``local:``, ``kube://ns/pod``."""
+    """A machine, as a URL names it: ``ssh://user@host:port``, ``local:``, ``kube://ns/pod``."""
 
     name: str
-    """What the user called it; used in messages and references."""
+    """The name that the user gave, for messages and references."""
     scheme: str
     host: str | None = None
     user: str | None = None
@@ -49,11 +49,11 @@ class Target(NamedTuple):
 
     @classmethod
     def parse(cls, url: str, *, name: str | None = None) -> Target:
-        """Take a URL apart.
+        """Parse a URL.
 
         Args:
             url: ``scheme:`` or ``scheme://[user@]host[:port][/path]``.
-            name: What the user called it; the URL itself when None.
+            name: The name that the user gave; None for the URL itself.
 
         Raises:
             UsageError: It is not such a URL, it carries a password, or its host or user is refused (:meth:`check`).
@@ -65,13 +65,13 @@ class Target(NamedTuple):
             parts = urlsplit(url)
             password, port = parts.password, parts.port
         except ValueError:
-            # What stands in the port's place may be half a password; the library's own words would repeat it.
+            # The malformed port may be part of a password, and the library's message would repeat it.
             shown = re.sub(r"(://[^/:@\[]*):(?!\d+(?:/|$)).*", r"\1:…", without_password(url))
             raise UsageError(f"not a target: {shown!r}", hint="write it as scheme://user@host:port") from None
         if password is not None or without_password(url) != url:
             raise UsageError("a target must not carry a password", hint="use keys or an agent")
         user = unquote(parts.username) if parts.username else None
-        # urlsplit lowers the host's letters; ssh_config's Host patterns tell them apart.
+        # urlsplit lower-cases the host, but ssh_config's Host patterns are case-sensitive.
         raw = parts.netloc.rpartition("@")[2]
         host = parts.hostname
         if host and raw.lower().startswith(host):
@@ -79,10 +79,10 @@ class Target(NamedTuple):
         return cls(name or url, match[1].lower(), unquote(host) if host else None, user, port, parts.path).check()
 
     def check(self) -> Target:
-        """Refuse a host or user that a shell or a program on the way could take for something else.
+        """Refuse a host or user that a shell or a program on the way could misinterpret.
 
-        The rules are those of OpenSSH for what stands on its command line (``valid_hostname``, ``valid_ruser``): host
-        and user become arguments of programs, and part of command lines such as ssh_config's ProxyCommand.
+        The rules are OpenSSH's for its command line (``valid_hostname``, ``valid_ruser``): host and user become
+        arguments of programs, and part of command lines such as ssh_config's ProxyCommand.
 
         Returns:
             The target itself.
@@ -96,11 +96,11 @@ class Target(NamedTuple):
 
 
 def check_host(host: str | None, name: str) -> None:
-    r"""Refuse a host with characters that a shell acts on; see :meth:`Target.check`.
+    r"""Refuse a host with characters that are special to a shell; see :meth:`Target.check`.
 
     Args:
         host: A host name or address, or None.
-        name: What the user called the target, for the message.
+        name: The name that the user gave for the target, for the message.
 
     Raises:
         UsageError: It begins with ``-``, or holds a blank, a comma, a control character or one of ``'"`$\;&<>|(){}``.
@@ -110,11 +110,11 @@ def check_host(host: str | None, name: str) -> None:
 
 
 def check_user(user: str | None, name: str) -> None:
-    """Refuse a user with characters that a shell acts on; see :meth:`Target.check`.
+    """Refuse a user with characters that are special to a shell; see :meth:`Target.check`.
 
     Args:
         user: A user name, or None.
-        name: What the user called the target, for the message.
+        name: The name that the user gave for the target, for the message.
 
     Raises:
         UsageError: It begins with ``-``, also after a blank, ends with a backslash, or holds a control character or one
@@ -125,17 +125,17 @@ def check_user(user: str | None, name: str) -> None:
 
 
 class Process(ABC):
-    """One command at work on the machine: bytes in, bytes out, an exit status.
+    """A command that runs on the machine: bytes in, bytes out, an exit status.
 
-    Letting go of it (:meth:`close`) must not leave the caller waiting for the command to end.
+    :meth:`close` must not wait for the command to end.
     """
 
     @abstractmethod
     async def write(self, data: bytes) -> None:
         """Send bytes to the command's standard input; wait while it cannot take more.
 
-        Writing to a command that no longer reads is not an error: the bytes are dropped, for what it said
-        before it went is worth more than the complaint.
+        Writing to a command that no longer reads is not an error: the bytes are dropped, because the command's own last
+        output says more than a broken pipe.
 
         Raises:
             ConnectionLost: The connection broke.
@@ -143,17 +143,17 @@ class Process(ABC):
 
     @abstractmethod
     async def write_eof(self) -> None:
-        """End the command's standard input."""
+        """Close the command's standard input."""
 
     @abstractmethod
     async def read(self, size: int = CHUNK) -> Chunk | None:
         """Wait for bytes of either stream.
 
         Args:
-            size: The most bytes to return (a hint; a transport may return less or somewhat more).
+            size: The most bytes to return (a hint; a transport may return fewer or somewhat more).
 
         Returns:
-            The bytes, never empty, in the order in which each stream's were written; None after the end of both.
+            The bytes, never empty, each stream's in the order of writing; None after the end of both streams.
 
         Raises:
             ConnectionLost: The connection broke before the streams ended.
@@ -161,15 +161,15 @@ class Process(ABC):
 
     @abstractmethod
     async def wait(self) -> int | None:
-        """The command's exit status, after :meth:`read` returned None.
+        """Wait for the command's exit status. Call after :meth:`read` has returned None.
 
         Returns:
-            0 to 255, 128+n if a signal ended it, None if the other side does not tell.
+            0 to 255, 128+n if a signal ended it, None if the other side does not report it.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of it: its standard input ends, its output is no longer read.  May be called again."""
+        """Close its standard input and stop reading its output. Idempotent."""
 
     async def __aenter__(self) -> Process:
         return self
@@ -181,27 +181,27 @@ class Process(ABC):
 
 
 class Connection(ABC):
-    """An open way to one machine, on which several commands may run at a time."""
+    """An open connection to one machine, on which several commands may run at a time."""
 
     @abstractmethod
     async def run(self, argv: Sequence[str]) -> Process:
-        """Start a command, without a terminal, in the environment that the connection gives.
+        """Start a command, without a terminal, in the environment that the connection provides.
 
         Args:
-            argv: The command's words.  They hold no single quote, backslash, exclamation mark or newline, so that
-                single quotes are enough for any shell on the way (:func:`command_line`).
+            argv: The command and its arguments. They hold no single quote, backslash, exclamation mark or newline, so
+                that single quotes are enough for any shell on the way (:func:`command_line`).
 
         Returns:
-            The command at work.
+            The running command.
 
         Raises:
             ConnectionLost: The connection broke.
-            ConnectFailed: The machine would not run another command now.
+            ConnectFailed: The machine refuses another command now.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Close the connection and what still runs through it.  May be called again."""
+        """Close the connection and the commands that still run through it. Idempotent."""
 
     async def __aenter__(self) -> Connection:
         return self
@@ -213,7 +213,7 @@ class Connection(ABC):
 
 
 class Transport(ABC):
-    """One way to reach machines, chosen by the scheme of their URL.
+    """A way to reach machines, chosen by the scheme of their URL.
 
     Args:
         target: The machine.
@@ -224,17 +224,19 @@ class Transport(ABC):
     """The URL scheme, which is also the entry point's name."""
 
     runner: ClassVar[Literal["posix", "windows"]] = "posix"
-    """Which runner the other side needs, unless ``[hosts.NAME] runner`` says otherwise."""
+    """The runner that the other side needs, unless ``[hosts.NAME] runner`` says otherwise."""
 
     needs_loop: ClassVar[bool] = True
-    """Whether its coroutines wait, so that they need an event loop."""
+    """Whether its coroutines may suspend, so that they need an event loop."""
 
     shares_directory: ClassVar[bool] = False
-    """Whether the other side is this machine: a relative directory begins in the caller's, and the time is ours."""
+    """Whether the other side is this machine, with the caller's directory and clock."""
 
     caller: Caller | None = None
-    """Whoever it is that connects: whose environment names agents and files, and who may be asked for a passphrase.
-    It is set after construction; None is this process itself."""
+    """The caller on whose behalf it connects: its environment names agents and files, its user enters passphrases.
+
+    Set after construction; None for this process itself.
+    """
 
     def __init__(self, target: Target, settings: Mapping[str, Any]) -> None:
         self.target = target
@@ -245,14 +247,14 @@ class Transport(ABC):
         """Open a connection.
 
         Raises:
-            ConnectFailed: No connection; ``transient`` tells whether another attempt may succeed.
-            AuthenticationFailed: The host refused us.
-            HostKeyRejected: The host is not the one that is known.
+            ConnectFailed: No connection; ``transient`` says whether another attempt may succeed.
+            AuthenticationFailed: The host did not accept the user's credentials.
+            HostKeyRejected: The host's key is not the known one.
             TimedOut: No answer within the settings' ``connect_timeout`` (seconds, 15 by default).
         """
 
     def notes(self) -> list[str]:
-        """What a user should know about how the machine is reached (directives that are not honoured, say).
+        """Return what a user should know about how the machine is reached (such as directives that are not honoured).
 
         Returns:
             One line each, for ``rjob doctor``.
@@ -261,13 +263,13 @@ class Transport(ABC):
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """The words as one line for a login shell of any kind: sh, fish, csh.
+    """Join words into one line for a login shell of any kind: sh, fish, csh.
 
     Args:
         argv: Words as :meth:`Connection.run` takes them.
 
     Raises:
-        ValueError: A word holds a character that some shell would not leave alone within single quotes.
+        ValueError: A word holds a character that is special to some shell even within single quotes.
     """
     for word in argv:
         if re.search(r"['\\!\n\0]", word):

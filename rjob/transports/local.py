@@ -1,7 +1,7 @@
-"""The transport to this very machine.
+"""The transport to this machine itself.
 
-Its coroutines wait for nothing, so one local operation runs without an event loop.  Where there is a loop (other
-hosts take part), it goes on while this waits.
+Without an event loop its coroutines block instead of suspending, so a local operation needs none. With a loop (other
+hosts take part), other tasks go on while this transport waits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class LocalProcess(Process):
         self._streams: dict[int, Stream] = {child.stdout.fileno(): "out", child.stderr.fileno(): "err"}
 
     async def write(self, data: bytes) -> None:
-        """Send bytes to its standard input."""
+        """Write bytes to its standard input."""
         view = memoryview(data)
         while view and not self._stdin.closed:
             try:
@@ -45,7 +45,7 @@ class LocalProcess(Process):
                 self._stdin.close()
 
     async def write_eof(self) -> None:
-        """End its standard input."""
+        """Close its standard input."""
         self._stdin.close()
 
     async def read(self, size: int = CHUNK) -> Chunk | None:
@@ -59,12 +59,12 @@ class LocalProcess(Process):
         return None
 
     async def wait(self) -> int | None:
-        """Its exit status.  Its streams have ended, so it is about to go."""
+        """Wait for its exit status. Its streams have ended, so it is about to exit."""
         status = self._child.wait()
         return status if status >= 0 else 128 - status
 
     async def close(self) -> None:
-        """End its standard input; a runner goes when that ends.  Whoever does not is reaped when it goes."""
+        """Close its streams; a runner exits when its input ends. A thread reaps a child that outlives the call."""
         self._streams.clear()
         for stream in (self._stdin, self._child.stdout, self._child.stderr):
             if stream:
@@ -74,8 +74,8 @@ class LocalProcess(Process):
 
 
 def _ignored() -> list[signal.Signals]:
-    """The signals that this process's caller ignores: a shell passes that on, and cannot undo it."""
-    # Python itself ignores these two, and gives them back to children.
+    """Return the signals that this process ignores because its parent did: a shell inherits that and cannot undo it."""
+    # Python itself ignores these two, and restores them in children.
     own = (signal.SIGPIPE, signal.SIGXFSZ)
     return [number for number in signal.valid_signals() if number not in own and _handler(number) is signal.SIG_IGN]
 
@@ -85,18 +85,18 @@ def _handler(number: int) -> Any:
 
 
 def _default_signals() -> None:
-    """In a child: let every signal do what it does by default."""
+    """Restore the default action of ignored signals. Runs in the child process."""
     for number in _ignored():
         signal.signal(number, signal.SIG_DFL)
 
 
 class LocalConnection(Connection):
-    """Nothing to hold open."""
+    """A connection without anything to hold open."""
 
     async def run(self, argv: Sequence[str]) -> LocalProcess:
         """Start a child process."""
         try:
-            # In a session of its own: Ctrl-C is for the viewer, not for an operation under way.
+            # In a session of its own: Ctrl-C is for this client, not for an operation in progress.
             child = subprocess.Popen(  # noqa: ASYNC220  (it takes a millisecond)
                 list(argv),
                 stdin=subprocess.PIPE,
@@ -111,22 +111,22 @@ class LocalConnection(Connection):
         return LocalProcess(child)
 
     async def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class LocalTransport(Transport):
-    """Run commands as children of this process."""
+    """The transport that runs commands as children of this process."""
 
     scheme = "local"
     needs_loop = False
     shares_directory = True
 
     async def connect(self) -> LocalConnection:
-        """There is nothing to connect to."""
+        """Return a connection; nothing needs to be opened."""
         return LocalConnection()
 
 
 @hookimpl
 def rjob_transports() -> list[type[Transport]]:
-    """The local transport."""
+    """Return the local transport."""
     return [LocalTransport]

@@ -1,4 +1,4 @@
-"""Owns what the plugin's tests need before they are collected."""
+"""Setup that the plugin's tests need before they are collected."""
 
 import sys
 from pathlib import Path

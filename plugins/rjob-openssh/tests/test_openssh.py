@@ -1,4 +1,4 @@
-"""The plugin against a private OpenSSH server: what is its own, besides the suite that every transport passes."""
+"""The plugin's own behaviour, beyond the conformance suite, against a private OpenSSH server."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_a_client_that_misses_the_signal_to_end(
     sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deaf = tmp_path / "ssh"
-    # Between its checks of the flag that its handler sets, ssh is as deaf as this.
+    # Between its checks of the flag that its signal handler sets, ssh ignores the signal like this script.
     deaf.write_text("#!/bin/sh\ntrap '' TERM\necho $$\nexec sleep 300\n")
     deaf.chmod(0o700)
     async with await host(sshd).connect() as connection:

@@ -39,11 +39,11 @@ PARTS = (
     "doctor",
     "serve",
 )
-"""In the order in which they stand in the script."""
+"""The parts, in their order in the script."""
 
 
 class PosixRunner(Runner):
-    """Runs under any POSIX ``sh``."""
+    """The runner for any POSIX ``sh``."""
 
     platform = "posix"
     needs = "a POSIX sh"
@@ -51,7 +51,7 @@ class PosixRunner(Runner):
 
     @cached_property
     def script(self) -> bytes:
-        """The parts, one behind the other."""
+        """The parts, concatenated."""
         return b"\n".join(_text_of_supervisor() if part == "supervisor" else _read_part(part) for part in PARTS)
 
     @cached_property
@@ -60,25 +60,25 @@ class PosixRunner(Runner):
         return "posix-" + blake2b(self.script, digest_size=16).hexdigest()
 
     def words(self) -> list[str]:
-        """One line for ``sh``, which finds the script and sources it."""
+        """Return one line for ``sh``, which finds the cached script and sources it."""
         return ["sh", "-c", _one_line("bootstrap"), "rjob", _one_line("check"), self.name]
 
     def installer(self) -> list[str]:
-        """One line for ``sh``, which keeps what it reads."""
+        """Return one line for ``sh``, which caches the script that it reads."""
         return ["sh", "-c", _one_line("install"), "rjob", _one_line("check"), self.name, str(len(self.script))]
 
     def install_request(self, marker: str, home: str) -> bytes:
-        """Two lines and the script."""
+        """Return two lines and the script."""
         return os.fsencode(f"{marker}\n{home}\n") + self.script
 
     def parts(self, spec: JobSpec) -> Sequence[tuple[str, bytes]]:
-        """A text for the shell, and one with the variables."""
+        """Return a shell text with the words to run, and one with the variables."""
         from rjob.runner.posix.launch import parts
 
         return parts(spec)
 
     def findings(self, info: Mapping[str, str]) -> Sequence[Finding]:
-        """What a shell found out about its machine."""
+        """Interpret what a shell found out about its machine."""
         from rjob.runner.posix.doctor import findings
 
         return findings(info)
@@ -90,14 +90,14 @@ def _read_part(part: str) -> bytes:
 
 
 def _text_of_supervisor() -> bytes:
-    """The supervisor as a text in a variable of the script, without comments but for fault points."""
+    """Return the supervisor as the value of a variable of the script, without comments except fault points."""
     lines = _read_part("supervisor").split(b"\n")
     text = b"\n".join(line for line in lines if line and (line.startswith(b"#@") or not line.startswith(b"#")))
     return b"rj_supervisor='" + text + b"'\n"
 
 
 def _one_line(part: str) -> str:
-    """A part as one line without comments, so that any login shell hands it on as an argument."""
+    """Return a part as one line without comments, so that any login shell passes it on as an argument."""
     lines = (line.strip() for line in _read_part(part).decode().split("\n"))
     return " ".join(line for line in lines if line and not line.startswith("#"))
 

@@ -1,4 +1,4 @@
-"""What a shell found out about its machine, and what that means for jobs there."""
+"""The doctor's findings on a POSIX machine, from the answers to the operation ``info``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LOW_KIB = 100 * 1024
 
 
 def findings(info: Mapping[str, str]) -> list[Finding]:
-    """What the answers to the operation ``info`` mean.
+    """Interpret the answers to the operation ``info``.
 
     Args:
-        info: They, by key.
+        info: The answers by key.
     """
     return [
         _detach(info.get("detach", "none")),

@@ -1,7 +1,7 @@
-"""How a job specification becomes what the POSIX runner is given: the words to run, the variables.
+"""Building the files from which the POSIX runner starts a job: the words to run, the variables.
 
-The words travel as a shell text of a fixed form: settings and one ``set --``, every value in single quotes.  The
-variables are a text of their own, for they may have the names of the runner's own: it is read last.
+The words travel as a shell text of a fixed form: settings and one ``set --``, with every value in single quotes. The
+variables are a text of their own, which is read last, because they may have the names of the runner's own variables.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _SHELLS_OWN = frozenset(
         *("PGRP", "PIPESTATUS", "PPID", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "TMOUT", "UID", "USER_ID", "_"),
     )
 )
-"""Variables that some shell makes itself or refuses to set: env(1) sets them instead."""
+"""Variables that some shell sets itself or refuses to set: env(1) sets them instead."""
 
 
 def parts(spec: JobSpec) -> list[tuple[str, bytes]]:
-    """The files from which the runner begins a job.
+    """Build the files from which the runner starts a job.
 
     Args:
         spec: What to run.
 
     Raises:
-        UsageError: There is nothing to run, a word holds a NUL, or a secret has a name that no shell hands on.
+        UsageError: There is no command, a word holds a NUL, or a secret has a name that shells do not pass on.
     """
     for key, _ in spec.secrets:
         if key in _SHELLS_OWN:
@@ -48,7 +48,7 @@ def parts(spec: JobSpec) -> list[tuple[str, bytes]]:
 
 
 def _exports(variables: Iterable[tuple[str, str]]) -> str:
-    """The shell text that sets variables; empty for none."""
+    """Build the shell text that exports variables; empty for none."""
     return "".join(f"export {key}={_quote(value)}\n" for key, value in variables)
 
 
@@ -59,7 +59,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _spec_text(spec: JobSpec) -> bytes:
-    """The text that the runner reads before it becomes the command."""
+    """Build the text that the runner reads before it becomes the command."""
     lines = []
     if spec.cwd is not None:
         lines.append(f"rj_dir={_quote(spec.cwd)}")
@@ -89,7 +89,7 @@ def _words(spec: JobSpec) -> str:
 
 
 def _interpreter(script: bytes) -> list[str]:
-    """What a script's first line says runs it; the script itself may lie where nothing may be executed."""
+    """Return the interpreter in a script's ``#!`` line: the script's folder may be mounted noexec."""
     match = re.match(rb"#!\s*(\S+)(?:[ \t]+([^\n]*?))?\s*(?:\n|$)", script)
     if match is None:
         return ["sh"]

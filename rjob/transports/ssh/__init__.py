@@ -1,7 +1,7 @@
-"""Owns the ``ssh`` scheme: what it takes to name an SSH host, without loading the SSH library.
+"""The ``ssh`` transport: everything about naming an SSH host that needs no SSH library.
 
-The library costs more to import than a whole local verb, so everything that needs it lives in the modules of this
-package and is imported when a connection is opened.
+Importing the library takes longer than a whole local verb. So all code that needs it is in the modules of this
+package, which are imported when a connection is opened.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SSHTransport(Transport):
-    """Hosts reached by SSH, with the user's own ``~/.ssh/config``, keys, agent and ``known_hosts``.
+    """The transport to hosts by SSH, with the user's own ``~/.ssh/config``, keys, agent and ``known_hosts``.
 
     Settings: ``user``, ``port``, ``hostname``, ``identity_file``, ``known_hosts`` and ``ssh_config`` (paths),
     ``connect_timeout`` and ``keepalive`` (seconds).
@@ -30,7 +30,7 @@ class SSHTransport(Transport):
         """Open a connection, through the host's jump hosts if it has any.
 
         Raises:
-            ConfigError: A setting or the SSH configuration is unusable, or ``identity_file`` is not there.
+            ConfigError: A setting or the SSH configuration is unusable, or ``identity_file`` does not exist.
             TransportError: See :meth:`Transport.connect`.
         """
         self._require_host()
@@ -40,14 +40,14 @@ class SSHTransport(Transport):
         return await open_connection(self.target, self.settings, self.caller)
 
     def notes(self) -> list[str]:
-        """Say what of the SSH configuration has no effect here."""
+        """Return the directives of the SSH configuration that have no effect here."""
         return self.unhonoured()
 
     def unhonoured(self) -> list[str]:
-        """Say which directives of the SSH configuration apply to this host without having an effect here.
+        """List the directives of the SSH configuration that apply to this host but have no effect here.
 
         Returns:
-            One line per directive: its name, where it stands, and what happens instead.
+            One line per directive: its name, its place, and what happens instead.
 
         Raises:
             ConfigError: A setting or the SSH configuration is unusable.
@@ -65,5 +65,5 @@ class SSHTransport(Transport):
 
 @hookimpl
 def rjob_transports() -> list[type[Transport]]:
-    """Name the transport of this module."""
+    """Return the transport of this module."""
     return [SSHTransport]

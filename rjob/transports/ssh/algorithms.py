@@ -1,4 +1,4 @@
-"""Holds which algorithms OpenSSH admits for host keys: the library admits SHA-1 signatures and more."""
+"""The algorithms that OpenSSH admits for host keys; the library's defaults also admit SHA-1 signatures and more."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ PLAIN = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
-"""The default of HostKeyAlgorithms without certificates, and that of CASignatureAlgorithms."""
+"""The default of HostKeyAlgorithms without certificates, and of CASignatureAlgorithms."""
 
 CERTIFICATES = tuple(f"{name.removesuffix('@openssh.com')}-cert-v01@openssh.com" for name in PLAIN)
 """The default of HostKeyAlgorithms for certificates."""
 
 SMALLEST_RSA = 1024
-"""Bits of the smallest RSA key, whatever RequiredRSASize says."""
+"""The smallest RSA key in bits, whatever RequiredRSASize says."""
 
 
 def choose(wanted: str | None, defaults: Sequence[str]) -> list[str]:
-    """Apply a directive to its default, as ssh_config(5) tells.
+    """Apply a directive to its default, as in ssh_config(5).
 
     Args:
-        wanted: Names; after ``+`` they are added, after ``-`` taken away (patterns), after ``^`` put first.  Or None.
-        defaults: What holds without the directive.
+        wanted: Names; after ``+`` they are added, after ``-`` removed (patterns), after ``^`` put first. Or None.
+        defaults: The value without the directive.
     """
     if not wanted:
         return list(defaults)

@@ -1,4 +1,4 @@
-"""Owns what is to be known about an SSH host before it is called: the URL, its settings and OpenSSH's files, merged."""
+"""The settings of an SSH host, merged from its URL, rjob's settings and OpenSSH's configuration files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HostKeyPolicy = Literal["yes", "accept-new", "no"]
 
 _POLICIES: dict[str, HostKeyPolicy] = {
     "yes": "yes",
-    "ask": "yes",  # there is nobody to ask in the middle of a fan-out: refuse, and say how to accept
+    "ask": "yes",  # nobody can be asked in the middle of a fan-out: refuse, and say how to accept
     "accept-new": "accept-new",
     "no": "no",
     "off": "no",
@@ -38,7 +38,7 @@ _POLICIES: dict[str, HostKeyPolicy] = {
 
 
 class _Asked(NamedTuple):
-    """What a URL or a ProxyJump says."""
+    """The content of a URL or of one ProxyJump host."""
 
     name: str
     host: str
@@ -48,29 +48,29 @@ class _Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class HostSettings:
-    """Everything that is known about one host, be it the target or a jump host on the way.
+    """All settings of one host: the target, or a jump host on the way.
 
     Attributes:
-        name: What the user called the target, for messages.
+        name: The name that the user gave for the target, for messages.
         alias: The name that was looked up in the SSH configuration.
         hostname: The name or address to connect to.
         port: The port to connect to.
-        user: Who to log in as.
+        user: The user to log in as.
         config: The SSH configuration that applies, for the library.
-        identity_files: Private (or public) key files, first choice first.
-        identities_only: Use no keys of the agent but those of ``identity_files``.
+        identity_files: Private (or public) key files, in order of preference.
+        identities_only: Whether to use only those keys of the agent that are in ``identity_files``.
         agent: The agent's socket, or None.
-        known_hosts: The user's files of known host keys; the first one is written to.
+        known_hosts: The user's files of known host keys; new keys are written to the first one.
         global_known_hosts: The system's files of known host keys.
         revoked: Files of keys that no host may have.
-        policy: What to do about a host key that is not known.
+        policy: What to do about an unknown host key.
         hash_hosts: Whether names written to ``known_hosts`` are hashed.
         jumps: The hosts to go through, as ProxyJump names them.
         connect_timeout: Seconds that connecting to this one host may take.
-        keepalive: Seconds of silence after which the host is asked whether it is still there.
-        keepalive_count: Unanswered questions after which the connection is given up.
-        settings: The settings that this was made from.
-        caller: Whoever it is that logs in.
+        keepalive: Seconds of silence after which a keepalive request is sent.
+        keepalive_count: Unanswered keepalive requests after which the connection counts as lost.
+        settings: The settings that this was built from.
+        caller: The caller on whose behalf it logs in.
     """
 
     name: str
@@ -101,7 +101,7 @@ class HostSettings:
 
     @property
     def key_name(self) -> str:
-        """The name under which ``known_hosts`` has the host."""
+        """The host's name in ``known_hosts``."""
         alias = cast("str | None", self.config.get("HostKeyAlias"))
         if alias:
             return alias.lower()
@@ -115,7 +115,7 @@ class HostSettings:
         Args:
             target: The machine; it has a host.
             settings: Its settings.
-            caller: Whoever it is that logs in; this process itself when None.
+            caller: The caller on whose behalf it logs in; None for this process itself.
 
         Raises:
             ConfigError: A setting or the SSH configuration is unusable.
@@ -126,10 +126,13 @@ class HostSettings:
         return _merge(asked, settings, caller or Caller.here(), hostname=hostname, identity=identity)
 
     def route(self, depth: int = 0) -> list[HostSettings]:
-        """The hosts to log in to one after another; this one is the last.
+        """Return the hosts to log in to one after another; this one is the last.
+
+        Args:
+            depth: How many jump hosts lead to this one.
 
         Raises:
-            ConfigError: The jump hosts lead in circles, or their configuration is unusable.
+            ConfigError: There are too many jump hosts (perhaps a loop), or their configuration is unusable.
         """
         if depth > MOST_JUMPS:
             raise ConfigError("ProxyJump leads through too many hosts", host=self.name, hint="is there a loop?")
@@ -137,17 +140,17 @@ class HostSettings:
         general = {key: value for key, value in self.settings.items() if key in _GENERAL}
         for jump in self.jumps:
             hop = _merge(_parse_jump(jump, self.name), general, self.caller)
-            # As in OpenSSH: only the first jump host may have jump hosts of its own.
+            # As in OpenSSH, only the first jump host may have jump hosts of its own.
             hops.extend(hop.route(depth + 1) if not hops else [hop])
         return [*hops, self]
 
     def unhonoured(self) -> list[str]:
-        """The directives that apply to this host and its jump hosts without having an effect here."""
+        """Return the directives that apply to this host and its jump hosts but have no effect here."""
         return list(dict.fromkeys(line for hop in self.route() for line in hop.config.ignored))
 
 
 _GENERAL = {"ssh_config", "known_hosts", "connect_timeout", "keepalive", "retries"}
-"""The settings that hold for jump hosts too."""
+"""The settings that apply to jump hosts too."""
 
 
 def _merge(
@@ -159,7 +162,7 @@ def _merge(
     identity: str | None = None,
 ) -> HostSettings:
     name = asked.name
-    # Before the configuration is read, for it may hand them to commands.
+    # Checked before the configuration is read, because it may pass them to commands.
     check_host(asked.host, name)
     check_host(hostname, name)
     check_user(asked.user, name)
@@ -182,7 +185,7 @@ def _merge(
         identities_only=bool(get("IdentitiesOnly", False)),
         agent=_agent(config, caller),
         known_hosts=_known_hosts(config, _text(settings, "known_hosts")),
-        # As they stand there, as in OpenSSH: no tokens, no home directory.
+        # Taken literally, as in OpenSSH: no tokens, no home directory.
         global_known_hosts=tuple(map(Path, cast("list[str]", get("GlobalKnownHostsFile", SYSTEM_KNOWN_HOSTS)))),
         revoked=_paths(cast("list[str]", get("RevokedHostKeys", []))),
         policy=_POLICIES[policy],
@@ -197,7 +200,7 @@ def _merge(
 
 
 def _read_config(asked: _Asked, hostname: str | None, settings: Mapping[str, Any], caller: Caller) -> ConfigReader:
-    """Read the user's file and then the system's: the first value of a directive is the one that counts."""
+    """Read the user's file, then the system's: the first value of a directive counts."""
     files = _config_files(asked.name, settings, caller)
 
     def read(final: bool) -> ConfigReader:
@@ -218,10 +221,10 @@ def _read_config(asked: _Asked, hostname: str | None, settings: Mapping[str, Any
 
 @contextlib.contextmanager
 def _usable(name: str) -> Iterator[None]:
-    """Turn whatever the library says of an unusable configuration into our error.
+    """Convert the library's errors about an unusable configuration to ConfigError.
 
     Args:
-        name: What the user called the target.
+        name: The name that the user gave for the target.
     """
     try:
         yield
@@ -237,7 +240,7 @@ def _usable(name: str) -> Iterator[None]:
 
 
 def _config_files(name: str, settings: Mapping[str, Any], caller: Caller) -> list[Path]:
-    """As with ``ssh -F``, a file that is named replaces both the user's and the system's."""
+    """List the configuration files. As with ``ssh -F``, a named file replaces the user's and the system's."""
     named = _text(settings, "ssh_config") or caller.environ.get("RJOB_SSH_CONFIG")
     if named:
         path = Path(named).expanduser()
@@ -249,7 +252,7 @@ def _config_files(name: str, settings: Mapping[str, Any], caller: Caller) -> lis
 
 def _identity_files(config: ConfigReader, first: str | None, name: str) -> tuple[Path, ...]:
     if first and not Path(first).expanduser().exists():
-        # Only where rjob's own setting names it: ssh goes on without what its configuration names, and so do we.
+        # Only for rjob's own setting: like ssh, ignore missing files that the SSH configuration names.
         raise ConfigError(f"identity_file: {first}: no such file", host=name, hint="`rjob config` tells who names it")
     named = ([first] if first else []) + cast("list[str]", config.get("IdentityFile", []))
     if not named and "IdentityFile" not in config.get_options(False):
@@ -283,7 +286,7 @@ def _jumps(config: ConfigReader, name: str) -> tuple[str, ...]:
 
 
 def _parse_jump(jump: str, name: str) -> _Asked:
-    """Take ``[user@]host[:port]`` or ``ssh://[user@]host[:port]`` apart."""
+    """Parse ``[user@]host[:port]`` or ``ssh://[user@]host[:port]``."""
     try:
         parts = urlsplit(jump if "://" in jump else f"ssh://{jump}")
         port = parts.port

@@ -1,4 +1,4 @@
-"""Owns open SSH connections: logging in, hop by hop, and the commands that run on the connection."""
+"""SSH connections: logging in, hop by hop, and running commands on the open connection."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from rjob.transports.base import Stream, Target
 
 SESSIONS = 8
-"""Commands at a time on one connection: sshd's MaxSessions is 10 unless somebody changed it."""
+"""The most commands at a time on one connection: sshd's MaxSessions is 10 by default."""
 
 FULL_RETRIES = 6
-"""Further attempts to start a command on a connection that is full: some 5 seconds."""
+"""Retries of starting a command on a connection that is full: about 5 seconds in total."""
 
 _CIPHERS = "^aes128-gcm@openssh.com"  # twice the throughput of the library's first choice
 _BUFFER = 1 << 20
@@ -45,24 +45,24 @@ async def open_connection(target: Target, settings: Mapping[str, Any], caller: C
     Args:
         target: The machine; it has a host.
         settings: Its settings.
-        caller: Whoever it is done for; this process itself when None.
+        caller: The caller on whose behalf it logs in; None for this process itself.
 
     Raises:
         ConfigError: A setting or the SSH configuration is unusable.
-        TransportError: There is no connection.
+        TransportError: No connection could be made.
     """
-    # In a thread: the configuration may run commands (Match exec) and lie on a slow disk.
+    # In a thread: the configuration may run commands (Match exec), or be on a slow disk.
     route = await asyncio.to_thread(lambda: HostSettings.of(target, settings, caller).route())
     return SSHConnection(route[-1], await _log_in_along(route))
 
 
 async def _pause(attempt: int) -> None:
-    """Wait before another attempt: 0.1 to 0.2 s, doubling up to 2 s; at random, so that a crowd of clients spreads."""
+    """Back off before another attempt: 0.1 to 0.2 s, doubling up to 2 s; random, so that many clients spread out."""
     await asyncio.sleep(min(2, 0.2 * 2**attempt) * random.uniform(0.5, 1))  # noqa: S311
 
 
 class _Chain:
-    """Open connections, each inside the one before it, and the proxy command below the first."""
+    """Open connections, each tunnelled through the one before it, and the proxy command of the first."""
 
     def __init__(self) -> None:
         self.connections: list[asyncssh.SSHClientConnection] = []
@@ -74,9 +74,9 @@ class _Chain:
         return self.connections[-1] if self.connections else None
 
     async def call_proxy(self, command: str) -> socket.socket:
-        """Start a proxy command and return its other end.
+        """Start a proxy command; return the socket that is connected to it.
 
-        The library would do it without a shell, and take what the command says on stderr for the host's words.
+        The library would start it without a shell, and take its stderr for data from the host.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -91,17 +91,17 @@ class _Chain:
         return ours
 
     async def close(self) -> None:
-        """Close everything, the outermost last."""
+        """Close the connections, the farthest host's first, and kill the proxy command."""
         for connection in reversed(self.connections):
             connection.close()
             try:
                 async with asyncio.timeout(_GOODBYE):
                     await connection.wait_closed()
-            except Exception:  # whatever broke it is told by those who used it
+            except Exception:  # the error that broke it is reported by its users
                 connection.abort()
         if self.proxy is not None:
             with contextlib.suppress(ProcessLookupError):
-                # Not kill(): before Python 3.13 it reaps the process behind asyncio's back.
+                # Not kill(): before Python 3.13 it reaps the process without asyncio's knowledge.
                 os.kill(self.proxy.pid, signal.SIGKILL)
             await self.proxy.wait()
 
@@ -118,11 +118,11 @@ async def _log_in_along(route: list[HostSettings]) -> _Chain:
 
 
 async def _log_in(host: HostSettings, chain: _Chain) -> asyncssh.SSHClientConnection:
-    """Log in to one host, over the connection to the one before it if there is one."""
+    """Log in to one host, through the connection to the previous one if there is one."""
     loop = asyncio.get_running_loop()
 
     def prompting(begins: bool) -> None:
-        # The host's time does not run while the user looks for a passphrase.
+        # The host's timeout is suspended while the user enters a passphrase.
         when = None if begins else loop.time() + host.connect_timeout
         loop.call_soon_threadsafe(deadline.reschedule, when)
 
@@ -147,10 +147,10 @@ async def _log_in(host: HostSettings, chain: _Chain) -> asyncssh.SSHClientConnec
 
 
 def _options(host: HostSettings, keys: HostKeys, ring: Keyring) -> asyncssh.SSHClientConnectionOptions:
-    """What the library is told.  Whatever is not said here it takes from the configuration that was read already.
+    """Build the library's options. Everything that is not set here comes from the configuration read before.
 
     Raises:
-        ConfigError: The library cannot use it.
+        ConfigError: The library cannot use the configuration.
     """
     seed = asyncssh.SSHClientConnectionOptions(config=None, client_keys=None, x509_trusted_certs=None, known_hosts=b"")
     seed.config = host.config
@@ -185,7 +185,7 @@ def _options(host: HostSettings, keys: HostKeys, ring: Keyring) -> asyncssh.SSHC
 
 
 def _explain(error: AuthenticationFailed, host: HostSettings, ring: Keyring) -> AuthenticationFailed:
-    """Say what was tried, and what to do."""
+    """Add to an error which keys were tried, and a hint."""
     tried = f"tried {', '.join(ring.offered)}" if ring.offered else "there is no key to try"
     if ring.skipped:
         hint = f"{ring.skipped[0]} has a passphrase: ssh-add {shlex.quote(str(ring.skipped[0]))}"
@@ -196,14 +196,14 @@ def _explain(error: AuthenticationFailed, host: HostSettings, ring: Keyring) -> 
 
 
 class _Client(asyncssh.SSHClient):
-    """What the library asks while it logs in."""
+    """The library's callbacks during login."""
 
     def __init__(self, keys: HostKeys, ring: Keyring) -> None:
         self._keys = keys
         self._ring = ring
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        # The library's other calls show neither a certificate nor a key that it takes for known.
+        # The library's other callbacks get neither certificates nor keys that it considers known.
         validate = conn.validate_server_host_key
 
         def inspect(data: bytes) -> asyncssh.SSHKey:
@@ -214,7 +214,7 @@ class _Client(asyncssh.SSHClient):
                 self._keys.refuse(str(error))
                 raise
 
-        conn.validate_server_host_key = inspect  # type: ignore[method-assign, assignment]  # there is no other place to look
+        conn.validate_server_host_key = inspect  # type: ignore[method-assign, assignment]  # there is no other hook
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         return self._keys.judge(key)
@@ -227,7 +227,7 @@ class _Client(asyncssh.SSHClient):
 
 
 class SSHConnection(Connection):
-    """A connection to one host, with those to its jump hosts below it.
+    """A connection to one host, tunnelled through the connections to its jump hosts.
 
     At most :data:`SESSIONS` commands run at a time; :meth:`run` waits for one of them to end before it starts another.
     """
@@ -251,16 +251,16 @@ class SSHConnection(Connection):
         return SSHProcess(self._host, self._connection, session)
 
     async def _start(self, line: str) -> _Session:
-        """Open a session, again while the host is full: nothing was started then.
+        """Open a session. Retry while the host refuses because it is full: then nothing was started.
 
-        It may be full of commands that are over or were let go of: sshd counts them for a moment, or until they notice.
+        The host may still count commands that ended or were closed: sshd does so for a moment, or until they notice.
         """
         attempt = 0
         while True:
             try:
                 _, session = await self._connection.create_session(_Session, line)
                 return cast("_Session", session)
-            except Exception as error:  # whatever the host's words made the library raise
+            except Exception as error:  # data from the host can make the library raise anything
                 if self._connection.is_closed() or not isinstance(error, asyncssh.ChannelOpenError):
                     raise while_in_use(error, self._host) from error
                 full = error.code in (asyncssh.OPEN_CONNECT_FAILED, asyncssh.OPEN_RESOURCE_SHORTAGE)
@@ -275,7 +275,7 @@ class SSHConnection(Connection):
 
 
 class _Session(asyncssh.SSHClientSession[bytes]):
-    """The events of one command, kept until they are asked for."""
+    """The buffered events of one command."""
 
     def __init__(self) -> None:
         self._ended: Callable[[], None] | None = None
@@ -292,7 +292,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         self.status: int | None = None
 
     def when_closed(self, call: Callable[[], None]) -> None:
-        """Call once the session is over, at once if it is."""
+        """Register a function to call when the session is closed; call it at once if it is."""
         if self.closed:
             call()
         else:
@@ -313,7 +313,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
     def eof_received(self) -> bool:
         self.at_end = True
         self._changed.set()
-        return True  # a command that has said everything may still be listening
+        return True  # a command that has closed its output may still read its input
 
     def exit_status_received(self, status: int) -> None:
         self.status = status
@@ -339,7 +339,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         self._writable.set()
 
     async def until_writable(self) -> None:
-        """Wait until the command takes more, or never will."""
+        """Wait until the command can take more input, or the session is closed."""
         await self._writable.wait()
 
     async def change(self) -> None:
@@ -348,7 +348,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         await self._changed.wait()
 
     def take(self, size: int) -> Chunk | None:
-        """The bytes at hand: packets of one stream put together up to about a size; None when there are none."""
+        """Return buffered bytes: packets of one stream, joined up to about ``size``; None if there are none."""
         if not self._chunks:
             return None
         stream, data = self._chunks.popleft()
@@ -366,7 +366,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
 
 
 class SSHProcess(Process):
-    """One command in its SSH session; made by :meth:`SSHConnection.run`."""
+    """One command in its SSH session, as :meth:`SSHConnection.run` returns it."""
 
     def __init__(self, host: HostSettings, connection: asyncssh.SSHClientConnection, session: _Session) -> None:
         self._host = host
@@ -380,14 +380,14 @@ class SSHProcess(Process):
                 break
             try:
                 self._session.channel.write(data[start : start + _PIECE])
-            except OSError:  # it closes just now
+            except OSError:  # the channel is just closing
                 break
             await self._session.until_writable()
         if self._lost():
             raise while_in_use(self._session.error, self._host)
 
     async def write_eof(self) -> None:
-        """End the command's standard input."""
+        """Close the command's standard input."""
         with contextlib.suppress(OSError):
             self._session.channel.write_eof()
 
@@ -402,7 +402,7 @@ class SSHProcess(Process):
         return chunk
 
     async def wait(self) -> int | None:
-        """The command's exit status; see :meth:`Process.wait`."""
+        """Wait for the command's exit status; see :meth:`Process.wait`."""
         while self._session.status is None and not self._session.closed:
             await self._session.change()
         if self._lost():
@@ -410,11 +410,11 @@ class SSHProcess(Process):
         return self._session.status
 
     async def close(self) -> None:
-        """Let go of the command: both its streams end, what it still says is dropped."""
+        """Close both streams of the command; its further output is dropped."""
         self._session.channel.abort()
 
     def _lost(self) -> bool:
-        """Whether the connection broke before the command was over, rather than the host closing the session."""
+        """Whether the connection broke before the command ended, rather than the host closing the session."""
         session = self._session
         if not session.closed or session.status is not None:
             return False

@@ -1,4 +1,4 @@
-"""Owns the translation of what the SSH library and the network raise into rjob's own errors."""
+"""Mapping of the exceptions of the SSH library and the network to rjob's errors."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _UNREACHABLE = {errno.EHOSTUNREACH: "no route to", errno.ENETUNREACH: "no networ
 
 
 def while_connecting(error: Exception, host: HostSettings) -> RjobError:
-    """Say why there is no connection.
+    """Map an exception to the reason why there is no connection.
 
     Args:
-        error: What the library or the network raised.
-        host: The host that was being connected to, the target or one on the way.
+        error: The exception of the library or the network.
+        host: The host that was being connected to: the target or a jump host.
 
     Returns:
         The error to raise; never one of the library's.
@@ -46,14 +46,14 @@ def while_connecting(error: Exception, host: HostSettings) -> RjobError:
         return _from_library(error, host)
     if isinstance(error, OSError):
         return _from_network(error, host)
-    # What a host sends that the library did not expect can raise about anything in it.
+    # Unexpected data from a host can make the library raise almost any exception.
     return ConnectFailed(
         f"{host.where} does not speak SSH as it should: {_line(error)}", hint="is it an SSH server?", host=host.name
     )
 
 
 def while_starting(error: Exception, host: HostSettings) -> RjobError:
-    """Say why a command was not started on an open connection; see :func:`while_connecting`."""
+    """Map an exception to the reason why a command was not started; see :func:`while_connecting`."""
     if isinstance(error, asyncssh.ChannelOpenError):
         return ConnectFailed(
             f"{host.where} will not run another command now: {_line(error)}",
@@ -65,7 +65,7 @@ def while_starting(error: Exception, host: HostSettings) -> RjobError:
 
 
 def while_in_use(error: Exception | None, host: HostSettings) -> ConnectionLost:
-    """Say how an open connection ended; see :func:`while_connecting`."""
+    """Map an exception to the reason why an open connection ended; see :func:`while_connecting`."""
     reason = f": {_line(error)}" if error is not None and str(error) else ""
     return ConnectionLost(f"lost the connection to {host.where}{reason}", host=host.name)
 
@@ -106,7 +106,7 @@ def _from_network(error: OSError, host: HostSettings) -> RjobError:
     if isinstance(error, socket.gaierror):
         hint = "check the name, or give its address with hostname in the host's settings"
         return ConnectFailed(f"cannot resolve {host.hostname!r}", hint=hint, host=name)
-    # A name with several addresses fails with one error that tells the numbers only in its text.
+    # For a name with several addresses, one error is raised, with the error numbers only in its text.
     numbers = {error.errno} if error.errno else {int(n) for n in re.findall(r"\[Errno (\d+)\]", str(error))}
     if errno.ECONNREFUSED in numbers:
         hint = f"is sshd running on {where}?"
@@ -121,6 +121,6 @@ def _from_network(error: OSError, host: HostSettings) -> RjobError:
 
 
 def _line(error: BaseException) -> str:
-    """The library's words as part of one line, without control characters that the other side may have put there."""
+    """Return an exception's message as one line, without control characters that the host may have put there."""
     text = " ".join(str(error).split()) or type(error).__name__
     return "".join(letter if letter.isprintable() else "?" for letter in text).rstrip(".")[:300]

@@ -1,8 +1,8 @@
-"""Owns the decision whether an SSH host is the one that it says it is: ``known_hosts``, read and added to.
+"""Verification of SSH host keys: ``known_hosts``, read and appended to.
 
-The library would switch verification off for ``UserKnownHostsFile none`` and knows nothing of StrictHostKeyChecking, so
-it only gets the keys that were found here, and asks :meth:`HostKeys.judge` about every other one.  What else OpenSSH
-refuses, :meth:`HostKeys.inspect` refuses before the library looks.
+The library would switch verification off for ``UserKnownHostsFile none`` and does not know StrictHostKeyChecking. So
+it only gets the keys that were found here, and calls :meth:`HostKeys.judge` about every other key. Whatever else
+OpenSSH refuses, :meth:`HostKeys.inspect` refuses before the library checks the key.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ logger = logging.getLogger("rjob.ssh")
 
 
 class HostKeys:
-    """What is known about one host's keys, and what was found when it was called.
+    """The known keys of one host, and the result of checking the key that it showed.
 
     Args:
         host: The host.
@@ -54,7 +54,7 @@ class HostKeys:
         self._entries = [*knownhosts.read(*host.known_hosts, *host.global_known_hosts), *_told(host)]
         self._learn(self._entries, host.key_name)
         if host.port != 22 and not self._alias and not self._known and not self._authorities:
-            # As in OpenSSH: a host on another port may be known by its bare name.
+            # As in OpenSSH, a host on another port may be known by its bare name.
             self._learn(self._entries, host.hostname.lower())
 
     def _learn(self, entries: Iterable[Entry], name: str) -> None:
@@ -69,11 +69,11 @@ class HostKeys:
                 self._known[key] = entry
 
     def trusted(self, _host: str, _addr: str, _port: int | None) -> tuple[list[asyncssh.SSHKey], ...]:
-        """The keys that the library may take without asking, in the form in which it wants them."""
+        """Return the keys that the library may accept without asking, in the form that it expects."""
         return list(self._known), self._authorities, self._revoked, [], [], [], []
 
     def algorithms(self) -> list[str]:
-        """The kinds of key to ask the host for: those that are known first, so that its known key is the one shown."""
+        """Return the key types to request: the types of known keys first, so that the host shows its known key."""
         known = {name.decode() for key in self._known for name in key.sig_algorithms}
         plain = sorted(algorithms.PLAIN, key=lambda name: name not in known)
         certificates = algorithms.CERTIFICATES if self._authorities else ()
@@ -81,14 +81,14 @@ class HostKeys:
         return algorithms.choose(wanted, [*certificates, *plain])
 
     def inspect(self, data: bytes, address: str) -> None:
-        """Refuse what OpenSSH refuses and the library does not know of, and keep the reason in :attr:`refusal`.
+        """Refuse a key that OpenSSH refuses but the library accepts, and keep the reason in :attr:`refusal`.
 
         Args:
             data: The key or certificate that the host showed, in SSH's binary form.
-            address: Where it answered from.
+            address: The address of the host.
 
         Raises:
-            HostKeyNotVerifiable: It is refused.
+            HostKeyNotVerifiable: The key is refused.
         """
         try:
             certificate = cast("SSHOpenSSHCertificate", decode_ssh_certificate(data))
@@ -104,7 +104,7 @@ class HostKeys:
             raise asyncssh.HostKeyNotVerifiable(problem)
 
     def _problem_of_authority(self, data: bytes, authority: asyncssh.SSHKey) -> str | None:
-        """Say why the signature under a certificate is not admitted."""
+        """Return why the signature of a certificate is not admitted; None if it is."""
         wanted = cast("str | None", self._host.config.get("_CASignatureAlgorithms"))
         # A certificate ends with the authority's key and its signature, which begins with its algorithm.
         signature = data.rpartition(String(authority.public_data))[2]
@@ -114,7 +114,7 @@ class HostKeys:
         return f"its certificate is signed with {used}, which CASignatureAlgorithms does not admit"
 
     def _problem_of_address(self, data: bytes, address: str) -> str | None:
-        """Say what known_hosts has against the key, by the host's address, where CheckHostIP asks for that."""
+        """Return the conflict with known_hosts for the host's address, if CheckHostIP is set; None if there is none."""
         if not self._host.config.get("CheckHostIP") or not self._direct or address == self._host.hostname:
             return None
         name = address.lower() if self._host.port == 22 else f"[{address.lower()}]:{self._host.port}"
@@ -130,7 +130,7 @@ class HostKeys:
         return None if bits >= least else f"its RSA key has {bits} bits; RequiredRSASize is {least}"
 
     def judge(self, key: asyncssh.SSHKey) -> bool:
-        """Decide about a key that is not known, and keep the reason for a refusal in :attr:`refusal`."""
+        """Decide whether to accept an unknown key; keep the reason for a refusal in :attr:`refusal`."""
         shown = f"{key.get_algorithm()} {key.get_fingerprint()}"
         if self._known:
             entry = next(iter(self._known.values()))
@@ -141,7 +141,7 @@ class HostKeys:
                 f"{_shown_path(entry.file)} -R {shlex.quote(self._host.key_name)}",
                 host=self._host.name,
             )
-        elif self._host.policy == "yes" or not self._host.known_hosts:  # OpenSSH accepts nothing that it cannot note
+        elif self._host.policy == "yes" or not self._host.known_hosts:  # OpenSSH accepts no key that it cannot record
             self.refusal = HostKeyRejected(
                 f"the host key of {self._host.where} is not known: {shown}",
                 hint=self._way_out(key),
@@ -152,7 +152,7 @@ class HostKeys:
         return self.refusal is None
 
     def refuse(self, reason: str) -> None:
-        """Keep a reason in :attr:`refusal` unless there is one; also the library's own: a revoked key, for example."""
+        """Keep the first reason in :attr:`refusal`, including the library's own, such as a revoked key."""
         self.refusal = self.refusal or HostKeyRejected(
             f"the host key of {self._host.where} is refused: {reason}",
             hint="ask whoever runs the host; the reason stands in known_hosts or in the SSH configuration",
@@ -160,7 +160,7 @@ class HostKeys:
         )
 
     def remember(self) -> None:
-        """Write down the key that was accepted, once the host has proved that it owns it."""
+        """Append the accepted key to known_hosts, once the host has proved that it owns the key."""
         if self._accepted is None or not self._host.known_hosts:
             return
         file = self._host.known_hosts[0]
@@ -192,11 +192,11 @@ def _key(entry: Entry) -> asyncssh.SSHKey | None:
     try:
         return asyncssh.import_public_key(entry.key)
     except asyncssh.KeyImportError:
-        return None  # a kind of key that the library does not know cannot be offered by the host either
+        return None  # the host cannot offer a key type that the library does not support
 
 
 def _told(host: HostSettings) -> tuple[Entry, ...]:
-    """What the KnownHostsCommand says of a host."""
+    """Return the output of a host's KnownHostsCommand."""
     command = cast("list[str]", host.config.get("KnownHostsCommand", []))
     if not command:
         return ()

@@ -1,4 +1,4 @@
-"""Owns who we say we are to an SSH host: the agent's keys, key files, and passphrases as the last resort."""
+"""Authentication to SSH hosts: the agent's keys, key files, and passphrases as the last resort."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _TRIES = 3
 _asking = threading.Lock()
 _passphrases: dict[Path, str] = {}
-"""Passphrases that were given, so that a fan-out asks once; they live as long as the process."""
+"""Passphrases entered so far, so that a fan-out asks once; kept for the lifetime of the process."""
 
 
 class KeyFile(NamedTuple):
-    """A key file: its public half if that can be read, its private one unless it is encrypted or elsewhere."""
+    """A key file: its public key if it is readable, its private key unless that is encrypted or stored elsewhere."""
 
     path: Path
     public: bytes | None
@@ -34,7 +34,7 @@ class KeyFile(NamedTuple):
 
 
 class Keyring:
-    """The keys to offer to one host, best first, each only once the ones before it were refused.
+    """The keys to offer to one host, best first; further ones only after the previous ones were refused.
 
     Args:
         host: The host.
@@ -52,7 +52,7 @@ class Keyring:
         self.skipped: list[Path] = []
 
     async def next(self) -> Sequence[asyncssh.SSHKeyPair]:
-        """The keys to try next; none when there are no more."""
+        """Return the keys to try next; empty when there are no more."""
         if not self._started:
             self._started = True
             files = [file for file in self._files if file.private is not None]
@@ -67,25 +67,25 @@ class Keyring:
                 continue
             self.offered.append(str(file.path))
             with contextlib.suppress(asyncssh.KeyImportError, asyncssh.KeyEncryptionError, OSError):
-                # Where its public half can be read, the host is asked about the key before the user is.
+                # If its public key is readable, the host is asked about the key before the user is asked.
                 return await asyncio.to_thread(asyncssh.load_keypairs, str(file.path), cast("str", self._ask))
         return ()
 
     async def close(self) -> None:
-        """Let go of the agent."""
+        """Close the connection to the agent."""
         if self._agent is not None:
             self._agent.close()
             await self._agent.wait_closed()
 
     async def _agent_keys(self) -> list[asyncssh.SSHKeyPair]:
-        """The agent's keys: those that the configuration names first, for a host counts the failures."""
+        """Return the agent's keys, those named by the configuration first: a host limits the number of failures."""
         if self._host.agent is None:
             return []
         try:
             self._agent = await asyncssh.connect_agent(self._host.agent)
             keys = list(await self._agent.get_keys())
         except (OSError, ValueError):
-            return []  # an agent that is gone is as good as none
+            return []  # an agent that does not answer counts as none
         named = [file.public for file in self._files if file.public is not None]
         if self._host.identities_only:
             keys = [key for key in keys if key.public_data in named]
@@ -94,12 +94,12 @@ class Keyring:
         return sorted(keys, key=lambda key: named.index(key.public_data) if key.public_data in named else len(named))
 
     def _can_ask(self) -> bool:
-        """Whether a passphrase would be of use, and somebody can be asked for it."""
-        # An extra of the library, which cannot decrypt today's keys without.
+        """Whether a passphrase can be used and the user can be asked for it."""
+        # bcrypt is an extra of the library, which cannot decrypt the current key format without it.
         return importlib.util.find_spec("bcrypt") is not None and self._host.caller.can_answer
 
     def _ask(self, filename: str) -> str | None:
-        """Ask for a passphrase; runs in a thread, one at a time."""
+        """Ask for a passphrase, one at a time; runs in a thread."""
         path = next(file.path for file in self._files if str(file.path) == filename)
         with _asking:
             if path in _passphrases:
@@ -134,7 +134,7 @@ def _load(path: Path) -> KeyFile | None:
 
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, _modified: int) -> KeyFile | None:
-    """Read a key file once per process: a fan-out uses the same ones for every host."""
+    """Read a key file once per process: a fan-out uses the same files for every host."""
     public = certificate = private = None
     encrypted = False
     for candidate in (path, path.with_name(f"{path.name}.pub")):

@@ -1,4 +1,4 @@
-"""Reads and writes lines of ``known_hosts``: files, and what a KnownHostsCommand prints in their form."""
+"""Reading and writing lines of ``known_hosts``, as in files and in the output of a KnownHostsCommand."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ def read(*files: Path) -> Iterator[Entry]:
     """Read files of known host keys.
 
     Args:
-        files: Those that are not there, or cannot be read, know no hosts.
+        files: The files; missing and unreadable ones are ignored.
     """
     for file in files:
         try:
             status = file.stat()
             yield from _read(file, status.st_mtime_ns, status.st_size)
         except OSError:
-            continue  # as in OpenSSH: a file that is not there knows no hosts
+            continue  # as in OpenSSH, a missing file has no known hosts
 
 
 @functools.lru_cache(maxsize=16)
 def _read(file: Path, _modified: int, _size: int) -> tuple[Entry, ...]:
-    """Read a file once per process, unless it changed: a fan-out looks every host up in it."""
+    """Read a file once per process, unless it changes: a fan-out looks up every host in it."""
     return _parse(file, file.read_bytes())
 
 
 def ask(command: Sequence[str], patience: float) -> tuple[Entry, ...]:
-    """Run a KnownHostsCommand, as OpenSSH does: no shell, an absolute path, and a failure is no empty answer.
+    """Run a KnownHostsCommand as OpenSSH does: without a shell, with an absolute path; a failure is an error.
 
     Args:
-        command: Its words.
+        command: The command and its arguments.
         patience: Seconds after which it counts as failed.
 
     Raises:
@@ -74,7 +74,7 @@ def ask(command: Sequence[str], patience: float) -> tuple[Entry, ...]:
 
 
 def _parse(file: Path, data: bytes) -> tuple[Entry, ...]:
-    """Split a file into its lines; its keys are decoded only in lines that match, for that is what costs."""
+    """Split a file into entries. Keys are decoded only in lines that match, because decoding is slow."""
     entries = []
     for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
         words = line.split()
@@ -85,11 +85,11 @@ def _parse(file: Path, data: bytes) -> tuple[Entry, ...]:
 
 
 def matches(names: str, name: str) -> bool:
-    """Tell whether a line's names (``a,*.b,!c``, ``[a]:2222`` or one hashed) hold a name.
+    """Whether a line's names (``a,*.b,!c``, ``[a]:2222`` or one hashed) match a name.
 
     Args:
         names: The line's first field.
-        name: The name to look for.
+        name: The name to look up.
     """
     if names.startswith("|1|"):
         try:
@@ -110,15 +110,15 @@ def matches(names: str, name: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _glob(pattern: str) -> re.Pattern[str]:
-    # Not fnmatch: its brackets are those of "[host]:port".
+    # Not fnmatch: the brackets of "[host]:port" are literal.
     return re.compile("".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern))
 
 
 def line(name: str, key: asyncssh.SSHKey, *, hashed: bool) -> str:
-    """Make a line of a known host.
+    """Build the line for a known host.
 
     Args:
-        name: The name to know it by.
+        name: The host's name.
         key: Its key.
         hashed: Whether to hash the name.
     """

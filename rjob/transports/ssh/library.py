@@ -1,4 +1,4 @@
-"""Owns how asyncssh is imported: without the parts that take a third of the time and serve nothing here."""
+"""Importing asyncssh without the parts that take a third of its import time and are not needed here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sys
 def load() -> None:
     """Import asyncssh, once, before any other module of this package does.
 
-    Two things are left out.  X.509 certificates: OpenSSH knows none.  liboqs and nettle, which bring a key exchange and
-    MACs that no server insists on: looking for them starts ldconfig, gcc and ld.
+    Two things are left out: X.509 certificates, which OpenSSH does not support; and liboqs and nettle, which provide
+    a key exchange and MACs that no server insists on, because looking for them starts ldconfig, gcc and ld.
     """
     if "asyncssh" in sys.modules:
         return
     find_library = ctypes.util.find_library
     ctypes.util.find_library = lambda name: None
-    # None says "not there" to an import statement, and asyncssh then does without it.
+    # A None entry makes the import statement fail, and asyncssh then works without the module.
     sys.modules["asyncssh.crypto.x509"] = None  # type: ignore[assignment]
     try:
         import asyncssh  # noqa: F401

@@ -1,4 +1,4 @@
-"""Tells whether a host's key is in a file that RevokedHostKeys names; what cannot be told counts as revoked."""
+"""Checking a host's key against the files of RevokedHostKeys; if that is impossible, the key counts as revoked."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _PATIENCE = 10.0
 
 
 def problem(file: Path, data: bytes, keys: Sequence[asyncssh.SSHKey]) -> str | None:
-    """Say why a key must not be trusted.
+    """Return why a key must not be trusted.
 
     Args:
-        file: A list of public keys, one a line, or a key revocation list made by ``ssh-keygen -k``.
-        data: What the host showed: a key or a certificate, in SSH's binary form.
+        file: A list of public keys, one per line, or a key revocation list made by ``ssh-keygen -k``.
+        data: The key or certificate that the host showed, in SSH's binary form.
         keys: The key itself, and the authority that signed it.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Reads ssh_config files as OpenSSH does, where the SSH library's own reader is laxer or passes a directive over."""
+"""Reading ssh_config files as OpenSSH does, where the SSH library is laxer or ignores a directive."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ _SAFE_IN_A_SHELL = re.compile(r"(?!-)[\w.:%@+,=^/-]*")
 class ConfigReader(SSHClientConfig):
     """The values that apply to one host: call :meth:`parse` for each file, then :meth:`expand`.
 
-    The library expands tokens at the end of every file, in what it has expanded before as well, and environment
-    variables in what a token brought.  Here each value is expanded once, after all files were read.
+    The library expands tokens at the end of every file, again in values that it has expanded before, and environment
+    variables in the values of tokens. Here each value is expanded once, after all files were read.
     """
 
     _percent_expand: set[str] = set()
@@ -66,15 +66,15 @@ class ConfigReader(SSHClientConfig):
         self._depth = 0
 
     def parse(self, path: Path) -> None:
-        """Read a file that nobody else may write to: it can name commands to run.
+        """Read a file. Refuse one that other users may write to, because it can name commands to run.
 
         Raises:
-            ConfigError: Others may write to it.
+            ConfigError: Other users may write to it.
             ConfigParseError: It is not a usable ssh_config file.
             OSError: It cannot be read.
         """
         status = path.stat()
-        if path == SYSTEM_CONFIG:  # root's own affair, as in OpenSSH
+        if path == SYSTEM_CONFIG:  # not checked, as in OpenSSH: it is root's
             self._default_path = path.parent
         elif status.st_uid not in (0, os.geteuid()):
             raise ConfigError(f"{path} belongs to somebody else, who could change it", hint="use a copy of your own")
@@ -83,7 +83,7 @@ class ConfigReader(SSHClientConfig):
         super().parse(path)
 
     def expand(self) -> None:
-        """Replace tokens and ``${VARIABLES}`` in the values; call it once, after the last file."""
+        """Expand tokens and ``${VARIABLES}`` in the values. Call once, after the last file."""
         self._set_tokens()
         for option in _EXPANDED:
             value = self._options.get(option)
@@ -96,20 +96,20 @@ class ConfigReader(SSHClientConfig):
             self._options["ProxyCommand"] = self._expand_in_shell(command, _PROXY_TOKENS)
 
     def expand_jump(self, jump: str) -> str:
-        """Replace the tokens in one host of ProxyJump; what comes of it is checked as a name is."""
+        """Expand the tokens in one host of ProxyJump; the result is checked like a host name given by the user."""
         return self._replace(jump, _PROXY_TOKENS)
 
     def _expand_val(self, value: str) -> str:
-        # Of the library's calls only that for Hostname is left, which knows no environment variables.
+        # The library now calls this for Hostname only, which allows no environment variables.
         return self._replace(value, frozenset("%h"))
 
     def _expand_path(self, value: str, keep: Iterable[str] = ()) -> str:
         return self._replace(os.path.expanduser(value), None, keep=keep, environment=True)
 
     def _expand_in_shell(self, command: str, allowed: frozenset[str] | None) -> str:
-        """Replace tokens in a line for ``sh``, whose values could otherwise add commands to it.
+        """Expand tokens in a line for ``sh``. Refuse values that could add commands to it.
 
-        ssh checks user and host where they are given, and then trusts HostName and User of its configuration.
+        OpenSSH checks user and host where they are given, but trusts HostName and User of its configuration.
         """
         for token in {match[1] for match in re.finditer("%(.)", command)} & self._tokens.keys():
             if not _SAFE_IN_A_SHELL.fullmatch(self._tokens[token]):
@@ -138,7 +138,7 @@ class ConfigReader(SSHClientConfig):
         self._tokens["k"] = str(self._options.get("HostKeyAlias") or self._orig_host)
 
     def _include(self, option: str, args: list[str]) -> None:
-        """Read other files, in the order of their names: the first value of a directive is the one that counts."""
+        """Read other files, in the order of their names: the first value of a directive counts."""
         if self._depth >= _DEEPEST:
             self._error("Include nests too deep")
         path, line = self._path, self._line_no
@@ -151,7 +151,7 @@ class ConfigReader(SSHClientConfig):
         args.clear()
 
     def _match(self, option: str, args: list[str]) -> None:
-        """Expand the tokens of ``Match exec``, which the library leaves as they are."""
+        """Expand the tokens of ``Match exec``, which the library does not expand."""
         words = iter(range(len(args)))
         for place in words:
             criterion = args[place].lower().lstrip("!")
@@ -163,11 +163,11 @@ class ConfigReader(SSHClientConfig):
         super()._match(option, args)
 
     def _set_exact(self, option: str, args: list[str]) -> None:
-        """Note a value for which ``none`` is a word like any other."""
+        """Store a value for which ``none`` has no special meaning."""
         self._options.setdefault(option, args.pop(0))
 
     def _note(self, option: str, args: list[str]) -> None:
-        # Taking the value away from the library matters as much as noting it: it would act on some of these.
+        # The value is also withheld from the library, which would act on some of these directives.
         value = args[0].lower()
         args.clear()
         if value not in ("no", "none", "false") and (option, value) != ("RequestTTY", "auto"):
@@ -176,7 +176,7 @@ class ConfigReader(SSHClientConfig):
 
 ConfigReader._handlers = {
     **SSHClientConfig._handlers,
-    # Under a name of our own: the library would restrict the keys to log in with, too, and not the authorities.
+    # Under another name: the library would apply it to the user's keys too, but not to the authorities.
     "casignaturealgorithms": ("_CASignatureAlgorithms", ConfigReader._set_exact),
     "checkhostip": ("CheckHostIP", ConfigReader._set_bool),
     "hashknownhosts": ("HashKnownHosts", ConfigReader._set_bool),
