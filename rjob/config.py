@@ -210,10 +210,10 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path:
     """
     environ = os.environ if environ is None else environ
     if named := environ.get("RJOB_CONFIG"):
-        return _path("RJOB_CONFIG", named)
+        return _path("RJOB_CONFIG", named, environ)
     xdg = Path(environ.get("XDG_CONFIG_HOME", ""))
     # The XDG specification says to ignore a relative path.
-    return (xdg if xdg.is_absolute() else _path("HOME", "~/.config")) / "rjob" / "config.toml"
+    return (xdg if xdg.is_absolute() else _path("HOME", "~/.config", environ)) / "rjob" / "config.toml"
 
 
 def home(environ: Mapping[str, str] | None = None) -> Path:
@@ -227,7 +227,7 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
     """
     environ = os.environ if environ is None else environ
     if named := environ.get("RJOB_HOME"):
-        path = _path("RJOB_HOME", named)
+        path = _path("RJOB_HOME", named, environ)
         try:
             path = path.absolute()
         except OSError as error:
@@ -236,19 +236,23 @@ def home(environ: Mapping[str, str] | None = None) -> Path:
     elif os.name == "nt":
         return Path(environ["LOCALAPPDATA"]) / "rjob"
     else:
-        path = _path("HOME", "~/.local/state/rjob")
+        path = _path("HOME", "~/.local/state/rjob", environ)
     if "\n" in str(path):
         raise ConfigError(f"{'RJOB_HOME' if named else 'HOME'}: a folder of jobs must not have a newline in its path")
     return path
 
 
-def _path(variable: str, text: str) -> Path:
+def _path(variable: str, text: str, environ: Mapping[str, str]) -> Path:
     """Expand ``~`` in a variable's path. With the variable HOME, the result must be absolute."""
+    mine = environ.get("HOME")
     try:
-        path = Path(text).expanduser()
+        if mine and text.split("/")[0] == "~":
+            path = Path(mine.rstrip("/") + text[1:] or "/")
+        else:
+            path = Path(text).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{variable}: nobody knows the home directory in {text}") from error
-    if variable == "HOME" and not (os.environ.get("HOME", "/") and path.is_absolute()):
+    if variable == "HOME" and not (environ.get("HOME", "/") and path.is_absolute()):
         raise ConfigError("HOME is not an absolute path")
     return path
 

@@ -53,7 +53,9 @@ class Attempts:
             TransportError: The same error: it is not transient, or the retries are used up.
         """
         now = time.monotonic()
-        if now - self._began > _GOOD or not self._failures:
+        # A connection that took minutes to fail was not a good one.
+        good = not self._connects and now - self._began > _GOOD
+        if good or not self._failures:
             self._failures, self._since = 0, now
         self._failures += 1
         enough = now - self._since > self._patience if self._patience else self._failures > self._times

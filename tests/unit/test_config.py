@@ -28,11 +28,14 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.config_path({"XDG_CONFIG_HOME": "/etc/xdg"}) == Path("/etc/xdg/rjob/config.toml")
     assert config.config_path({"XDG_CONFIG_HOME": "relative"}) == Path("/home/ada/.config/rjob/config.toml")
     assert config.config_path({"RJOB_CONFIG": "~/other.toml"}) == Path("/home/ada/other.toml")
+    assert config.config_path({"HOME": "/home/bob/"}) == Path("/home/bob/.config/rjob/config.toml")
+    assert config.config_path({"HOME": "/", "RJOB_CONFIG": "~/other.toml"}) == Path("/other.toml")
 
 
 def test_where_jobs_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     assert config.home({}) == Path("/home/ada/.local/state/rjob")
+    assert config.home({"HOME": "/home/bob"}) == Path("/home/bob/.local/state/rjob")
     assert config.home({"XDG_STATE_HOME": "/elsewhere"}) == Path("/home/ada/.local/state/rjob")
     assert config.home({"RJOB_HOME": "/srv/jobs"}) == Path("/srv/jobs")
 

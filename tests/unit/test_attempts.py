@@ -1,0 +1,69 @@
+"""Retries after a failed connection."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+
+import pytest
+
+from rjob.core import attempts
+from rjob.core.attempts import Attempts
+from rjob.errors import ConnectFailed, ConnectionLost, TransportError
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between attempts, which are not made."""
+    made: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        made.append(seconds)
+
+    monkeypatch.setattr(attempts, "pause", pause)
+    return made
+
+
+def each_look_takes(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = itertools.count(0.0, seconds)
+    monkeypatch.setattr(attempts, "time", SimpleNamespace(monotonic=lambda: next(times)))
+
+
+async def failures(tries: Attempts, error: TransportError, most: int = 20) -> int:
+    """How many failed attempts it takes until one is the last."""
+    for count in range(1, most):
+        tries.begin()
+        try:
+            await tries.again(error)
+        except TransportError as last:
+            assert last is error
+            return count
+    return most
+
+
+async def test_a_host_that_refuses_is_tried_as_often_as_the_settings_say(pauses: list[float]) -> None:
+    assert await failures(Attempts(2, connects=True), ConnectFailed("refused", transient=True)) == 3
+    assert len(pauses) == 2
+
+
+async def test_a_host_that_takes_minutes_to_refuse_is_not_tried_for_ever(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each_look_takes(61.0, monkeypatch)
+    assert await failures(Attempts(2, connects=True), ConnectFailed("refused", transient=True)) == 3
+    assert len(pauses) == 2
+
+
+async def test_a_connection_that_was_good_for_long_may_break_again(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each_look_takes(61.0, monkeypatch)
+    tries = Attempts(2)
+    tries.reached()
+    assert await failures(tries, ConnectionLost("gone")) == 20
+    assert set(pauses) == {0.2}
+
+
+async def test_a_connection_that_breaks_at_once_breaks_three_times(pauses: list[float]) -> None:
+    assert await failures(Attempts(), ConnectionLost("gone")) == 4
+    assert pauses == [0.2, 0.4, 0.8]
