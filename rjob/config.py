@@ -246,7 +246,7 @@ def _path(variable: str, text: str, environ: Mapping[str, str]) -> Path:
     """Expand ``~`` in a variable's path. With the variable HOME, the result must be absolute."""
     mine = environ.get("HOME")
     try:
-        if mine and text.split("/")[0] == "~":
+        if mine and text.partition("/")[0] == "~":
             path = Path(mine.rstrip("/") + text[1:] or "/")
         else:
             path = Path(text).expanduser()
