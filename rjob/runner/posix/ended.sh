@@ -71,20 +71,11 @@ rj_may_live() {
 		{ IFS=' ' read -r rj_main rj_part <"$rj_owner/jobs/$rj_uuid/main"; } 2>/dev/null
 		rj_cookies="$rj_cookies|$rj_uuid" rj_sessions="$rj_sessions|${rj_main:-0}"
 	done
-	LC_ALL=C grep -zsqEx -e "RJOB_INSTANCE=(${rj_cookies#?})" /proc/[0-9]*/environ
-	rj_found_none $? || return 0
-	LC_ALL=C grep -sqE -e "\\) [A-Z] [0-9]+ [0-9]+ (${rj_sessions#?}) " /proc/[0-9]*/stat
-	! rj_found_none $? || return 1
-}
-
-# Whether status $1 of a grep over processes means that there is none.  2 is said where one has just gone, or may not be looked
-# into, as rj_list_pids may not; but also by a grep that knows none of these options.
-rj_found_none() {
-	case $1 in
-	1) ;;
-	2) printf 'no\000yes\000' | LC_ALL=C grep -zsqEx -e '(yes)' ;;
-	*) return 1 ;;
-	esac
+	# Of files that may not be read, or are gone by now, grep says nothing, as rj_list_pids does; that it knows its options shows in
+	# that it finds this process.
+	rj_word=$(LC_ALL=C grep -zslE -e "^RJOB_INSTANCE=(${rj_cookies#?})\$" -e "^$$ \\(" \
+		-e "\\) [A-Z] [0-9]+ [0-9]+ (${rj_sessions#?}) " /proc/[0-9]*/environ /proc/[0-9]*/stat)
+	[ "$rj_word" != "/proc/$$/stat" ]
 }
 
 # Note which processes of job $1, whose command has just ended, live on; take its cgroup away if there are none.

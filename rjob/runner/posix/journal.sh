@@ -142,9 +142,10 @@ rj_journal_ended() {
 	done
 	[ "$rj_lines" ] || return 0
 	rj_write_ahead "${rj_lines%?}" || return 1
+	set --
+	for rj_word in $rj_done; do set -- "$@" "$rj_owner/$rj_word"; done
 	# What stays listed is journalled by whoever takes the lock next, from pending: not twice.
-	# shellcheck disable=SC2086
-	(cd "$rj_owner" && rm -f $rj_done) || { rj_backlog=1; return 1; }
+	rm -f "$@" || { rj_backlog=1; return 1; }
 	#@ ends-unlisted
 	rj_append "${rj_lines%?}"
 }

@@ -16,15 +16,17 @@ rj_lock() {
 			return 1
 		elif ! rj_is_locked; then
 			rj_try_link
-		elif [ "$rj_waits" -gt 600 ]; then
+		elif [ "$rj_waits" -gt 400 ]; then
 			rj_fail locked "$(rj_tell_holder)"
 		elif [ $((rj_waits % 4)) -eq 1 ] && rj_is_orphaned; then
 			# Reading a link costs a process: not in every round.
 			rj_break
 		else
 			rj_beat "$rj_waits"
-			# Not in step with the others who wait; longer, if others may do the work.
-			rj_nap "0.${1:+1}0$((2 + (rj_waits < 7 ? rj_waits : 7) - ($$ + rj_waits) % 3))"
+			# Back off, for each look costs processes and a crowd may wait; not in step with the others; longer, if others may do
+			# the work.
+			rj_ticks=$((${1:+10} + 12 + (rj_waits < 17 ? rj_waits : 17) - ($$ + rj_waits) % 3))
+			rj_nap "0.$((rj_ticks / 10 - 1))$((rj_ticks % 10))"
 			#@ waiting
 		fi
 		rj_waits=$((rj_waits + 1))
