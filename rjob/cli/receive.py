@@ -16,7 +16,7 @@ app = verbs()
 _EXAMPLES = examples(
     "rjob receive 17                what is new since the last time",
     "rjob receive --all 17 | less   everything, from the beginning",
-    "rjob receive -f last           look on until the newest job has ended",
+    "rjob receive -f last           follow the newest job until it has ended",
     "rjob receive --rm 17 -o log    put it into a file, then remove the job",
 )
 

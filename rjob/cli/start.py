@@ -19,7 +19,7 @@ _EXAMPLES = examples(
     "rjob start -c 'make && make test'       a shell line",
     "rjob start -H gpu -n train ./train.sh   on the host gpu",
     "rjob start --script setup.sh -- -v      a file, with its argument",
-    "rjob start -f make check                and look on; Ctrl-C leaves the job alone",
+    "rjob start -f make check                follow its output; Ctrl-C leaves the job alone",
 )
 
 
