@@ -19,7 +19,7 @@ def doctor(
         typer.Argument(metavar="[HOST]", show_default=False, help="Default: here.", autocompletion=complete.hosts),
     ] = ".",
 ) -> int:
-    """Look at everything that rjob needs on a machine."""
+    """Check everything that rjob needs on a machine."""
     findings = call(lambda manager: manager.doctor(host), hosts=[host])
     for finding in findings:
         output.data(f"{finding.level:<8} {visible(finding.text)}")

@@ -38,7 +38,7 @@ def get(
         typer.Argument(
             metavar="[JOB]...",
             show_default=False,
-            help="Which; without any, what is unfinished and the newest finished ones.",
+            help="Jobs to show; without any, the unfinished and the newest finished ones.",
             autocompletion=complete.jobs,
         ),
     ] = None,
@@ -62,7 +62,7 @@ def get(
     quiet: Quiet = False,
     json: Json = False,
 ) -> int:
-    """Show jobs and where they stand."""
+    """Show jobs and their states."""
     from rjob.core.options import Query
 
     refs, hosts = jobs or [], host or []

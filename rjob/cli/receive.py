@@ -26,14 +26,14 @@ def receive(
     *,
     jobs: Jobs,
     host: Hosts = None,
-    keep: Annotated[bool, typer.Option("--keep", help="What is new, and leave it new.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Everything from the beginning.")] = False,
-    tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="The last N lines of everything.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Deliver what is new, and leave it new.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Deliver everything from the beginning.")] = False,
+    tail: Annotated[int | None, typer.Option(min=0, metavar="N", help="Deliver the last N lines.")] = None,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Go on until the job ends; return its status.")
+        bool, typer.Option("-f", "--follow", help="Follow the output until the job ends; return its status.")
     ] = False,
     rm: Annotated[bool, typer.Option("--rm", help="Remove the job if it has ended and all was delivered.")] = False,
-    stream: Annotated[Literal["out", "err"] | None, typer.Option(help="Only this one of the two streams.")] = None,
+    stream: Annotated[Literal["out", "err"] | None, typer.Option(help="Deliver only this stream.")] = None,
     prefix: Annotated[bool, typer.Option("--prefix/--no-prefix", help="Begin each line with its job.")] = False,
     file: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Append to a file instead of printing.")

@@ -31,8 +31,10 @@ def prune(
     older_than: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Only those that ended longer ago, such as 30d.")
     ] = None,
-    keep: Annotated[int | None, typer.Option(min=0, metavar="N", help="Leave the newest N, however old.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which would go.")] = False,
+    keep: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Keep the newest N, however old they are.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which jobs would be removed.")] = False,
     json: Json = False,
 ) -> int:
     """Remove all finished jobs, or the old ones."""

@@ -27,7 +27,7 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="[COMMAND] [ARG]...", show_default=False, help="Executed exactly as given."),
 ]
-Name = Annotated[str | None, typer.Option("-n", "--name", metavar="NAME", help="What to call the job.")]
+Name = Annotated[str | None, typer.Option("-n", "--name", metavar="NAME", help="A name for the job.")]
 Line = Annotated[str | None, typer.Option("-c", metavar="LINE", help="Run a shell line instead of COMMAND.")]
 Script = Annotated[
     str | None, typer.Option(metavar="FILE", help="Send and run a script instead of COMMAND; '-' is stdin.")
@@ -49,13 +49,15 @@ EnvFile = Annotated[list[str] | None, typer.Option(metavar="FILE", help="Set the
 Secret = Annotated[
     list[str] | None, typer.Option(metavar="KEY", help="Set a variable to your value; it is never written to a disk.")
 ]
-Stdin = Annotated[str | None, typer.Option(metavar="FILE", help="What the command reads; '-' is this command's stdin.")]
+Stdin = Annotated[
+    str | None, typer.Option(metavar="FILE", help="A file as standard input; '-' is this command's stdin.")
+]
 Shell = Annotated[str | None, typer.Option(metavar="PROG", help="The program that runs LINE or the script.")]
 Login = Annotated[bool, typer.Option("--login", help="Run it in the login shell, which reads the profile.")]
 TimeLimit = Annotated[
     str | None, typer.Option(metavar="DURATION", help="End the job after this time, such as 90, 2m or 1h30m.")
 ]
-Merge = Annotated[bool, typer.Option("--merge", help="Let standard error go where standard output goes.")]
+Merge = Annotated[bool, typer.Option("--merge", help="Send standard error where standard output goes.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the job has ended, with its exit status.")]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Show the output until the job has ended.")]
 

@@ -16,7 +16,7 @@ app = verbs()
 def stop(
     jobs: Jobs,
     host: Hosts = None,
-    signal: Annotated[str, typer.Option(metavar="SIGNAL", help="What to send first.")] = "TERM",
+    signal: Annotated[str, typer.Option(metavar="SIGNAL", help="The first signal.")] = "TERM",
     grace: Annotated[
         str | None, typer.Option(metavar="DURATION", help="How long to wait before the kill, 10s by default.")
     ] = None,
@@ -45,13 +45,13 @@ def signal(
 
 @app.command(cls=Verb)
 def suspend(jobs: Jobs, host: Hosts = None, json: Json = False) -> int:
-    """Halt jobs until they are resumed."""
+    """Suspend jobs until they are resumed."""
     hosts = host or []
     return output.tell(call(lambda manager: manager.suspend(jobs, hosts=hosts), jobs=jobs, hosts=hosts), json=json)
 
 
 @app.command(cls=Verb)
 def resume(jobs: Jobs, host: Hosts = None, json: Json = False) -> int:
-    """Let suspended jobs go on."""
+    """Resume suspended jobs."""
     hosts = host or []
     return output.tell(call(lambda manager: manager.resume(jobs, hosts=hosts), jobs=jobs, hosts=hosts), json=json)

@@ -22,7 +22,7 @@ _EXAMPLES = examples(
 def wait(
     jobs: Jobs,
     host: Hosts = None,
-    first: Annotated[bool, typer.Option("--any", help="Until the first of them has ended.")] = False,
+    first: Annotated[bool, typer.Option("--any", help="Return when the first of them has ended.")] = False,
     timeout: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Give up after this time, with status 124; 0 only looks.")
     ] = None,
