@@ -92,3 +92,10 @@ def test_people_on_the_host_are_told_in_words(
     assert told.returncode == 1
     assert told.stdout == ""
     assert told.stderr.startswith("rjob: machine-file: ")
+
+
+def test_a_machine_without_jobs_lists_those_of_the_others(rjob: World) -> None:
+    rjob.start("true", env={"RJOB_MACHINE": "login2"})
+    (job,) = rjob("get", "--all", "--json").json["jobs"]
+    assert (job["machine"], job["command"]) == ("login2", "true")
+    assert not rjob.owner.exists()

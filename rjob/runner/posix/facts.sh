@@ -256,10 +256,9 @@ rj_facts_of_others() {
 rj_op_facts() {
 	rj_all='' rj_others=''
 	rj_describe_owner
-	[ -d "$rj_owner/jobs" ] || set --
 	for rj_selector; do
 		case $rj_selector in "others "*) rj_others="$rj_others ${rj_selector#others }"; continue ;; esac
-		rj_select_more "$rj_selector"
+		[ ! -d "$rj_owner/jobs" ] || rj_select_more "$rj_selector"
 	done
 	# shellcheck disable=SC2086
 	[ -z "$rj_all" ] || rj_facts $rj_all
