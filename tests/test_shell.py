@@ -83,3 +83,12 @@ def test_no_function_is_longer_than_a_screen(part: str) -> None:
     text = (POSIX / f"{part}.sh").read_text()
     bodies = re.findall(r"^(rj_\w+)\(\) \{.*?\n((?:.*\n)*?)\}\n", text, re.MULTILINE)
     assert [name for name, body in bodies if body.count("\n") > 50] == []
+
+
+def test_every_function_is_defined_once_and_called() -> None:
+    script = RUNNER.script.decode()
+    defined = re.findall(r"^(rj_\w+)\(\)", script, re.MULTILINE)
+    assert sorted(defined) == sorted(set(defined))
+    # Operations are called by their names.
+    called = [name for name in defined if name.startswith("rj_op_") or len(re.findall(rf"\b{name}\b", script)) > 1]
+    assert called == defined

@@ -147,18 +147,6 @@ rj_find_survivors() {
 	return 1
 }
 
-# Note which processes of job $1, whose command has just ended, live on; take its cgroup away if there are none.
-rj_note_survivors() {
-	rj_read_identity "$1"
-	rj_known=$rj_main rj_seen=''
-	rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"
-	if [ "$rj_pids" ]; then
-		{ printf '%s\n' "$rj_living" >"$rj_owner/jobs/$1/survivors"; } 2>/dev/null
-	else
-		rj_drop_cgroup
-	fi
-}
-
 # Print the small files and the sizes of jobs $* and of their children, as grep and stat print them.
 rj_files() {
 	rj_small='' rj_big=''
