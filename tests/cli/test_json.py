@@ -1,4 +1,4 @@
-"""``--json``: what is printed, checked against the published schema."""
+"""``--json``: the output, checked against the published schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the SSH transport reads from ssh_config, the settings and the URL."""
+"""The SSH transport's settings, from ssh_config, rjob's settings and the URL."""
 
 from __future__ import annotations
 
