@@ -1,4 +1,4 @@
-"""What every test stands on."""
+"""Fixtures and hooks for all tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-# Whoever runs the tests in the background may ignore these, and every command would inherit that.
+# A test run in the background may ignore these signals, and every command would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
     if signal.getsignal(number) is signal.SIG_IGN:
@@ -22,7 +22,7 @@ for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Make a skipped test a failed one in CI, where everything that a test needs has to be there."""
+    """Fail a skipped test in CI, where all requirements are installed, unless its reason is "not applicable"."""
     report = yield
     reason = str(call.excinfo.value) if call.excinfo else ""
     if report.skipped and os.environ.get("CI") and not reason.startswith("not applicable"):
@@ -33,14 +33,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture
 def as_root() -> None:
-    """Skip the test unless root runs it; what tests name by ``world.requires_root``, and fixtures by this."""
+    """Skip the test unless root runs it; tests request this by ``world.requires_root``, fixtures by name."""
     if os.geteuid() != 0:
         pytest.skip("not applicable: only root can mount, give files away and make namespaces")
 
 
 @pytest.fixture
 def rjob(tmp_path: Path) -> Iterator[World]:
-    """The ``rjob`` command with a home of its own."""
+    """Provide the ``rjob`` command with a home of its own."""
     world = World(tmp_path)
     yield world
     world.close()

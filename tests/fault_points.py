@@ -1,4 +1,4 @@
-"""The runner's named fault points: comment lines ``#@ NAME`` in its parts, which only tests turn into commands."""
+"""The runner's fault points: comment lines ``#@ NAME`` in its parts, which tests replace by commands."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _POINT = re.compile(r"^[ \t]*#@ (\S+)$", re.MULTILINE)
 
 
 def names() -> list[str]:
-    """The names of all fault points, in the order in which they stand."""
+    """Return the names of all fault points, in the order of the script."""
     return _POINT.findall(RUNNER.script.decode())
 
 
 def runner_with(name: str, command: str) -> bytes:
-    """Make a runner that does something of a test's at a fault point.
+    """Return the runner's script with a command in the place of a fault point.
 
     Args:
         name: The fault point.
-        command: Lines of shell; without ``'``, for a point may lie in a text within single quotes.
+        command: Lines of shell without ``'``, because a fault point may lie in a single-quoted text.
 
     Raises:
-        ValueError: There is no such point, or more than one.
+        ValueError: The command contains ``'``, or there is not exactly one such point.
     """
     if "'" in command:
         raise ValueError(f"a quote in a command: {command}")
@@ -37,7 +37,7 @@ def runner_with(name: str, command: str) -> bytes:
 
 
 def keep(rjob: World, script: bytes) -> None:
-    """Put a changed runner in the place of the cached one."""
+    """Replace the runner that is cached in a world's home by a changed one."""
     folder = rjob.home / "runner"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     rjob.home.chmod(0o700)

@@ -1,4 +1,4 @@
-"""Transports that fail in every way there is: an error that names them, while every other host is served."""
+"""Transports that fail at each step in each way: the error names them, and every other host is served."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STEPS = ("init", "connect", "run", "write", "write_eof", "read", "wait", "close"
 
 
 class _Stop(BaseException):
-    """Some libraries end their work so."""
+    """A BaseException that is no Exception, as some libraries raise to end their work."""
 
 
 class _Mute(Exception):
@@ -182,13 +182,13 @@ async def test_whatever_it_raises_the_others_are_served(step: str, fault: str) -
         for result in results:
             assert "good" in {job.host for job in result.jobs}
             if step.startswith("close"):
-                # Letting go fails after the work is done: nothing is lost by it.
+                # Closing fails after the work is done: nothing is lost.
                 assert result.errors == ()
                 continue
             (error,) = result.errors
             assert error.host == "bad"
             if step == "write_eof" and isinstance(error, JobNotFound):
-                # An operation that is talked with has its input open to the end: only the start failed.
+                # An interactive operation keeps its input open to the end, so only the start failed.
                 continue
             assert type(error) is PluginError
             assert "transport bad: failed while" in error.message
@@ -203,7 +203,7 @@ async def test_an_error_of_the_right_form_stays_what_it_is(step: str, kind: str)
         result = await manager.start(JobSpec(argv=("say",)), hosts=["good", "bad"])
         assert [job.ref for job in result.jobs] == ["1@good"]
         assert [(error.host, error.message) for error in result.errors] == [("bad", OURS[kind]().message)]
-        # For RJOB_DEBUG: there is nothing behind it.
+        # RJOB_DEBUG would show a cause: there is none.
         assert result.errors[0].__cause__ is None
 
 
@@ -268,7 +268,7 @@ def test_a_loop_that_was_held_up_is_no_silence() -> None:
 
         waiting = asyncio.ensure_future(within(0.5, answer()))
         await asyncio.sleep(0)
-        # A reader of the output takes nothing for a while.
+        # A slow reader of the output blocks the event loop for a while.
         time.sleep(2)  # noqa: ASYNC251
         return await waiting
 

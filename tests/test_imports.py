@@ -1,4 +1,4 @@
-"""The shape of the code: its layers, its module docstrings, the size of its parts."""
+"""The structure of the code: layers of imports, docstrings of modules, sizes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_no_module_of_tests_is_long() -> None:
 
 
 def test_plugins_use_public_names_only() -> None:
-    """A plugin is what a stranger could have written."""
+    """Check that plugins use only what a third party's plugin may use."""
     public = {"rjob", "rjob.errors", "rjob.hookspecs", "rjob.transports.base", "rjob.testing"}
     for path in ROOT.glob("plugins/*/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""Finding and loading transports, with distributions made for the purpose."""
+"""Finding and loading transports, with distributions that the tests create; the test kit's fake machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rjob_transports(): return [T]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a distribution with one module and one entry point."""
+    """Provide a function that installs a distribution with one module and one entry point."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))

@@ -1,4 +1,4 @@
-"""The runner's scripts as a whole: what a checker of shell scripts says, and what each function says of itself."""
+"""The runner's scripts: shellcheck's findings, and the headers and lengths of functions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXCUSED = {
     "SC2254": "a pattern is what that word is",
     "SC2317": "operations are called by their names",
 }
-"""What is as it should be although the checker says otherwise, each with the reason."""
+"""The codes that shellcheck is told to ignore, each with the reason."""
 
 
 THERE = {
@@ -38,7 +38,7 @@ THERE = {
     "SC2046": "a number",
     "SC2086": "words of a line are split, and no quote may be in what any login shell hands on",
 }
-"""Likewise, of what travels in an argument."""
+"""Further codes to ignore in scripts that travel in an argument, all but the runner."""
 
 
 @pytest.mark.shell

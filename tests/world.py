@@ -1,4 +1,4 @@
-"""The real ``rjob`` command in a world of its own, and the small tools that tests share."""
+"""The real ``rjob`` command in a home of its own, and small helpers that tests share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RJOB = [sys.executable, "-m", "rjob"]
-"""The command, by the interpreter that runs the tests: whatever is installed there is what is tested."""
+"""The command, run by the interpreter that runs the tests, so the rjob installed there is tested."""
 
 requires_root = pytest.mark.usefixtures("as_root")
 """Marks a test that only root can run: it mounts, gives files away or makes namespaces."""
@@ -29,9 +29,9 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str
     """Wait until a condition holds.
 
     Args:
-        condition: What to look at; its first true value is returned.
-        seconds: How long at most.
-        what: What to call it when it never held.
+        condition: Called again and again; its first true value is returned.
+        seconds: The time after which the test fails.
+        what: The name of the condition, for the error message.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -44,29 +44,29 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str
 
 
 class Done(NamedTuple):
-    """What a finished ``rjob`` left."""
+    """The result of a finished ``rjob``."""
 
     status: int
     out: bytes
     err: bytes
 
     def __bool__(self) -> bool:
-        """Refuse: a tuple is always true, so ``assert rjob(…)`` would say nothing."""
+        """Raise TypeError: a tuple is always true, so ``assert rjob(…)`` would check nothing."""
         raise TypeError("a finished command is neither true nor false: look at its fields")
 
     @property
     def text(self) -> str:
-        """Its standard output, as text."""
+        """Return its standard output as text."""
         return self.out.decode()
 
     @property
     def errors(self) -> str:
-        """Its standard error, as text."""
+        """Return its standard error as text."""
         return self.err.decode("utf-8", "replace")
 
     @property
     def json(self) -> dict[str, Any]:
-        """Its standard output, read as JSON."""
+        """Parse its standard output as JSON."""
         value: dict[str, Any] = json.loads(self.out)
         return value
 
@@ -77,7 +77,7 @@ class World:
     Attributes:
         root: A folder for the test.
         home: ``RJOB_HOME``.
-        env: The environment that commands get.
+        env: The environment of the commands.
     """
 
     def __init__(self, root: Path) -> None:
@@ -116,10 +116,10 @@ class World:
 
         Args:
             args: Its arguments.
-            input: What it reads.
+            input: Its standard input.
             status: The exit status that it must have; None allows any.
-            timeout: Seconds.
-            kwargs: ``env`` (added), ``cwd``.
+            timeout: Seconds after which it is killed and the test fails.
+            kwargs: ``env`` (further variables), ``cwd``.
         """
         child = self.popen(*args, stdin=subprocess.PIPE, **kwargs)
         try:
@@ -141,12 +141,12 @@ class World:
         return self.start(*options, "-c", line)
 
     def job(self, ref: str, *options: str) -> dict[str, Any]:
-        """A job, as ``--json`` has it."""
+        """Return a job as ``--json`` shows it."""
         (job,) = self("get", ref, "--json", *options).json["jobs"]
         return dict(job)
 
     def ended(self, ref: str, *options: str) -> dict[str, Any]:
-        """A job, once it has ended."""
+        """Wait until a job has ended and return it."""
         done = self("wait", ref, "--timeout", "30", "--json", *options, status=None)
         assert done.json["jobs"], done
         job = dict(done.json["jobs"][0])
@@ -155,23 +155,23 @@ class World:
 
     @property
     def owner(self) -> Path:
-        """The folder of the machine that the tests pretend to be."""
+        """Return the folder of the owner that the tests simulate."""
         return self.home / self.env["RJOB_MACHINE"]
 
     def folder(self, ref: str) -> Path:
-        """A job's folder."""
+        """Return a job's folder."""
         return self.owner / "jobs" / (self.owner / "ids" / ref.partition("@")[0]).read_text().strip()
 
     def events(self) -> list[dict[str, Any]]:
-        """The registry's events; every line must be one."""
+        """Return the registry's events; fail if a line is none."""
         return [json.loads(line) for line in (self.owner / "registry.jsonl").read_text().splitlines()]
 
     def processes(self) -> list[int]:
-        """Processes whose environment names this world."""
+        """Return the ids of processes whose environment names this world's home."""
         return processes_with(f"RJOB_HOME={self.home}")
 
     def close(self) -> None:
-        """End every process that this world has started, by pid."""
+        """Kill every process that this world has started, by its id."""
         for _ in range(50):
             left = self.processes()
             if not left:
@@ -185,14 +185,14 @@ class World:
 
 
 def drop_cgroups(root: Path) -> None:
-    """Take away the cgroups of jobs whose supervisors were killed, wherever below a folder their owners are."""
+    """Remove the cgroups of jobs whose supervisors were killed, for every owner below a folder."""
     for note in root.rglob("jobs/*/cgroup"):
         with contextlib.suppress(OSError):
             os.rmdir(note.read_text().strip())
 
 
 def _read_all(descriptor: int) -> bytes:
-    """Everything that is left to read."""
+    """Read a descriptor to its end."""
     parts = []
     while data := os.read(descriptor, 65536):
         parts.append(data)
@@ -200,11 +200,11 @@ def _read_all(descriptor: int) -> bytes:
 
 
 def processes_with(mark: str) -> list[int]:
-    """The living processes whose environment holds ``mark``."""
+    """Return the ids of the living processes whose environment contains ``mark``, this process excepted."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            # Not read_bytes: a process that goes while it is read makes the file's own end fail.
+            # Not read_bytes: closing its file may fail too if the process ends while it is read.
             descriptor = os.open(entry / "environ", os.O_RDONLY)
         except OSError:
             continue
@@ -220,7 +220,7 @@ def processes_with(mark: str) -> list[int]:
 
 
 def naps(client: int) -> bool:
-    """Whether a runner that serves this client sleeps between two looks: it has seen its jobs by then."""
+    """Tell whether this client's runner sleeps between two checks: by then it has seen its jobs."""
     try:
         return any(process.name() == "sleep" for process in psutil.Process(client).children(recursive=True))
     except psutil.NoSuchProcess:
@@ -228,7 +228,7 @@ def naps(client: int) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process lives; a zombie does not."""
+    """Tell whether a process lives; a zombie does not."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             return file.read().rpartition(b")")[2].split()[0] not in b"ZX"

@@ -1,4 +1,4 @@
-"""The least that a Typer program can be: what rjob's verbs are measured against."""
+"""The smallest Typer programs that do what rjob's verbs are measured against."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""Whole processes, timed in turn with what they are compared with."""
+"""Timing whole processes, in turn with those that they are compared with."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BARE = Path(__file__).parent / "bare.py"
 
 
 def rjob_command() -> list[str]:
-    """The installed console script, as users call it."""
+    """Return the installed console script, which users call."""
     return [str(Path(sys.executable).parent / "rjob")]
 
 
 def once(command: Sequence[str], env: Mapping[str, str]) -> float:
-    """Seconds that a command takes, from fork to reap."""
+    """Run a command; return its seconds from fork to reap."""
     begin = time.perf_counter()
     null = subprocess.DEVNULL
     subprocess.run(command, env=dict(env), stdin=null, stdout=null, stderr=null, check=True)
@@ -29,12 +29,12 @@ def once(command: Sequence[str], env: Mapping[str, str]) -> float:
 
 
 def ratio(first: Callable[[], float], second: Callable[[], float], *, rounds: int = 21) -> tuple[float, float, float]:
-    """Time two things in turn.
+    """Time two actions in turn.
 
     Args:
-        first: Does the one thing and returns its seconds.
-        second: Likewise the other one.
-        rounds: How often.
+        first: Performs one action and returns its seconds.
+        second: Likewise for the other action.
+        rounds: The number of times.
 
     Returns:
         The median of the ratios first to second, round by round, and the two medians in seconds.

@@ -1,4 +1,4 @@
-"""What the benchmarks stand on."""
+"""The fixture that reports the figures of the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    """Print a figure and keep it in the report."""
+    """Provide a function that prints a figure and keeps it in the report."""
 
     def say(what: str, found: tuple[float, float, float], bound: str) -> None:
         line = f"{what}: {found[0]:.2f} ({found[1] * 1000:.0f} ms to {found[2] * 1000:.0f} ms), bound {bound}"

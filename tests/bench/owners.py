@@ -1,4 +1,4 @@
-"""Owners with a long history, written in the format of the reference instead of run."""
+"""Owners with a long history, written in the documented format instead of by running jobs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def write_history(owner: Path, first: int, count: int) -> None:
     """Add finished jobs to an owner.
 
     Args:
-        owner: The machine's folder.
+        owner: The owner's folder.
         first: The id of the first one.
-        count: How many.
+        count: The number of jobs.
     """
     for name in ("jobs", "ids", "live", "new"):
         (owner / name).mkdir(parents=True, exist_ok=True)
@@ -29,11 +29,11 @@ def write_history(owner: Path, first: int, count: int) -> None:
 
 
 def write_running(owner: Path, count: int) -> None:
-    """Add jobs that look as if they ran, under process ids of this very process.
+    """Add jobs that look as if they were running: they are listed as live and have no exit record.
 
     Args:
-        owner: The machine's folder.
-        count: How many.
+        owner: The owner's folder.
+        count: The number of jobs.
     """
     write_history(owner, 1, count)
     for number in range(1, count + 1):

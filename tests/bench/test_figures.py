@@ -1,4 +1,4 @@
-"""The figures beside PowerShell's in docs/explanation/powershell.md: milliseconds, and ratios to ``python -c pass``."""
+"""The figures that docs/explanation/powershell.md compares: milliseconds, and ratios to ``python -c pass``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.bench
 
 @pytest.fixture
 def figure(rjob: World, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    """Measure something in turn with ``python -c pass``, and print both."""
+    """Provide a function that times something in turn with ``python -c pass`` and prints both."""
 
     def measure(name: str, action: Callable[[], float], rounds: int = 9) -> None:
         python = [sys.executable, "-c", "pass"]
@@ -51,7 +51,7 @@ def verb(rjob: World, *args: str) -> Callable[[], float]:
 
 
 def round_trip(rjob: World, *options: str) -> Callable[[], float]:
-    """Start a job, wait for it, receive its output: three commands."""
+    """Make an action of three commands: start a job, wait for it, receive its output."""
 
     def action() -> None:
         start = [*rjob_command(), "start", "-q", *options, "echo", "1"]

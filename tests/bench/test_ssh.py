@@ -1,4 +1,4 @@
-"""What rjob costs over SSH, against the system's own ssh."""
+"""The cost of rjob over SSH, against the system's own ssh."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def host(rjob: World, tmp_path: Path) -> Iterator[list[str]]:
-    """A host named gpu; the words of the system's ssh to it, with the key exchange that asyncssh uses."""
+    """Provide a host named gpu, and the words of the system's ssh to it, with asyncssh's key exchange."""
     home = tmp_path / "host"
     home.mkdir()
     env = {"HOME": str(home), "RJOB_MACHINE": "gpu"}
@@ -70,7 +70,7 @@ HOSTS = 50
 
 @pytest.fixture
 def fleet(rjob: World, tmp_path: Path) -> Iterator[tuple[list[str], Path]]:
-    """Fifty names of one server: those of the hosts, and a file with what pssh is told of them."""
+    """Provide fifty hosts, which are names of one server: the words of pssh for them, and the file that lists them."""
     home = tmp_path / "fleet"
     home.mkdir()
     names = [f"web{number}" for number in range(1, HOSTS + 1)]

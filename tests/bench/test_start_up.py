@@ -1,4 +1,4 @@
-"""What a local verb costs, against a bare Typer program; and that history costs nothing."""
+"""The cost of a local verb, against a bare Typer program and against the same verb with a short history."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_how_late_an_end_is_told(rjob: World, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("args", [["start", "true"], ["get", "17"], ["get"], ["receive", "17"]], ids=" ".join)
 def test_ten_thousand_finished_jobs(rjob: World, tell: Callable[..., None], args: list[str]) -> None:
-    """Job 1 is running all the time."""
+    """Measure with job 1 running all the time."""
     small, large = rjob.root / "small", rjob.root / "large"
     for home, count in ((small, 20), (large, 10_000)):
         rjob.start("sleep", "600", env={"RJOB_HOME": str(home)})

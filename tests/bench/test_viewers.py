@@ -1,4 +1,4 @@
-"""What it costs to look on for a minute where nothing happens: processes started, and processor time."""
+"""The cost of following jobs for a minute while nothing happens: processes started, and processor time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.bench
 
 SECONDS = 60.0
 TOOLS = ("cat", "dd", "grep", "head", "ls", "sleep", "stat", "tail", "uname", "wc")
-"""What a runner that looks on could start."""
+"""The programs that a following runner could start."""
 
 
 @pytest.fixture
 def counted(tmp_path: Path) -> Path:
-    """A folder of tools that each write a line before they do what they do."""
+    """Provide a folder of tools, each of which writes a line to a file before it does its work."""
     folder = tmp_path / "counted"
     folder.mkdir()
     for name in TOOLS:
@@ -42,7 +42,7 @@ def counted(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def host(tmp_path: Path, counted: Path) -> Iterator[Sshd]:
-    """A machine with those tools."""
+    """Provide a machine with those tools."""
     home = tmp_path / "host"
     home.mkdir()
     env = {"HOME": str(home), "RJOB_MACHINE": "web", "PATH": f"{counted}:/usr/bin:/bin", "RJOB_CGROUP": "none"}
@@ -51,7 +51,7 @@ def host(tmp_path: Path, counted: Path) -> Iterator[Sshd]:
 
 
 def used(pids: set[int]) -> float:
-    """Seconds of processor time of processes, and of those of their children that have ended."""
+    """Add up the processor seconds of processes and of those of their children that have ended."""
     total = 0.0
     for pid in pids:
         try:
@@ -64,7 +64,7 @@ def used(pids: set[int]) -> float:
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print a line past what pytest captures."""
+    """Provide a function that prints a line past pytest's capture."""
 
     def print_line(line: str) -> None:
         with capsys.disabled():
@@ -77,7 +77,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 def jobs(
     request: pytest.FixtureRequest, rjob: World, host: Sshd, counted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], int]]:
-    """Starts quiet jobs, here or on the host; says how many."""
+    """Provide a function that starts quiet jobs, here or on the host, and returns their number."""
     rjob.config.write_text(f'[defaults]\nssh_config = "{host.ssh_config}"\n')
     rjob.env |= {"PATH": f"{counted}:{rjob.env['PATH']}", "RJOB_CGROUP": "none"}
     for key, value in rjob.env.items():

@@ -1,4 +1,4 @@
-"""The command line in this process, in a world of its own."""
+"""Fixtures that run command lines in this process, against a stand-in for the job manager."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings, jobs, time zone or wishes for colour but the test's own."""
+    """Give each test settings, jobs, time zone and colour variables of its own."""
     config = tmp_path / "config.toml"
     config.touch()
     for name in ("RJOB_HOST", "NO_COLOR", "FORCE_COLOR"):
@@ -39,7 +39,7 @@ def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.fixture
 def manager(monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """The stand-in that the verbs will talk to."""
+    """Replace the job manager that the verbs open by a stand-in."""
     stand_in = StandIn()
     monkeypatch.setattr(client, "open_manager", lambda: stand_in)
     return stand_in
@@ -47,7 +47,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 @pytest.fixture
 def run(manager: StandIn, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """Run a command line against the stand-in."""
+    """Provide a function that runs a command line against the stand-in."""
 
     def run(*words: str) -> Ran:
         status = main(words)

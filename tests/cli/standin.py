@@ -1,4 +1,4 @@
-"""What the tests of the command line share: jobs, and a stand-in for the job manager."""
+"""A stand-in for the job manager, and example jobs, for the tests of the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
 
 def a_job(number: int = 17, state: State = State.COMPLETED, **fields: Any) -> Job:
-    """A job that did nothing special."""
+    """Make an unremarkable job, with these fields changed."""
     known: dict[str, Any] = {
         "name": f"Job{number}",
         "instance_id": f"{number:08x}-0000-4000-8000-000000000000",
@@ -33,7 +33,7 @@ def a_job(number: int = 17, state: State = State.COMPLETED, **fields: Any) -> Jo
 
 
 class StandIn:
-    """Answers as a job manager does, with what it was given, and remembers what it was asked."""
+    """A job manager that records each call and answers with the results that a test has set."""
 
     def __init__(self) -> None:
         self.result = Result((a_job(),))
@@ -52,7 +52,7 @@ class StandIn:
         async def answer(*args: Any, **kwargs: Any) -> Any:
             self.calls.append((verb, args, kwargs))
             if verb == "run":
-                # It tells first what has begun.
+                # The callback reports first which jobs have started.
                 args[1](self.results.get("start", self.result))
             given = self.results.get(verb, self.result)
             if isinstance(given, BaseException):
@@ -62,7 +62,7 @@ class StandIn:
         return answer
 
     def call(self, verb: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The one call of a verb."""
+        """Return the arguments of the only call of a verb."""
         ((_, args, kwargs),) = [known for known in self.calls if known[0] == verb]
         return args, kwargs
 

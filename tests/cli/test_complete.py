@@ -1,4 +1,4 @@
-"""Completion: what is at hand on this machine, and never an error."""
+"""Shell completion: it uses what this machine knows, and never fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery: every byte once, untouched, and no byte counted that nobody read."""
+"""Delivery: each byte is written once and unchanged, and none counts that no reader took."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Pipe:
         return os.read(self.reader, size)
 
     def holds(self) -> int:
-        """How many bytes wait to be read."""
+        """Return the number of bytes that wait to be read."""
         return int.from_bytes(fcntl.ioctl(self.reader, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def hang_up(self) -> None:
@@ -77,7 +77,7 @@ def test_held_waits_for_the_reader(pipe: Pipe) -> None:
     before = time.monotonic()
 
     def read_late() -> None:
-        # Not to wait for something: that late is the reader.
+        # This makes the reader late; it waits for nothing.
         time.sleep(0.2)
         pipe.read()
 
@@ -118,7 +118,7 @@ def test_a_write_that_nobody_takes(pipe: Pipe) -> None:
 
 @pytest.mark.parametrize("prefix", [False, True])
 def test_a_reader_that_goes_in_the_middle(pipe: Pipe, prefix: bool) -> None:
-    """Written less held is exactly what was read."""
+    """Check that the bytes written, less those still held, are exactly the bytes read."""
     delivery = Delivery(pipe.writer, pipe.writer, prefix=prefix)
     data = b"".join(b"line %d\n" % number for number in range(100_000))
     got = bytearray()
@@ -137,7 +137,7 @@ def test_a_reader_that_goes_in_the_middle(pipe: Pipe, prefix: bool) -> None:
     delivered = gone.value.written - delivery.held("out")
     read = bytes(got)
     if prefix:
-        # A prefix that was cut is not the job's either.
+        # The last line's prefix may be cut: it is no part of the job's output.
         lines = [
             line.removeprefix(b"1: ") if line.startswith(b"1: ") else b"" for line in read.splitlines(keepends=True)
         ]

@@ -1,4 +1,4 @@
-"""An option with an empty value, which a script's unset variable makes, is wrong usage and does nothing."""
+"""Options with an empty value, as a script's unset variable leaves them: wrong usage, and nothing is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exit statuses: rjob's own trouble, a job's status, wrong usage, Ctrl-C."""
+"""Exit statuses: rjob's own errors, a job's status, wrong usage, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_jobs_status_is_returned_where_it_is_asked_for(
 def test_wait_gives_up(run: Callable[..., Ran], manager: StandIn) -> None:
     manager.result = Result((a_job(state=State.RUNNING),))
     assert run("wait", "--timeout", "1", "17").status == 124
-    # The viewer of output has no time-out: it saw the end of its reader.
+    # receive -f has no time-out: if the job still runs, the reader of the output has gone.
     assert run("receive", "-f", "17").status == 125
 
 

@@ -1,4 +1,4 @@
-"""``--json``: the published schema and what is printed."""
+"""``--json``: the output, checked against the published schema."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_what_is_printed_fits_the_schema() -> None:
 
 
 def test_the_schema_names_every_field() -> None:
-    """A field that is printed and not described would be found by nobody."""
+    """Compare both sets of fields: users cannot find a field that is printed but not described."""
     described = set(SCHEMA["$defs"]["job"]["properties"])
     printed = {key for job in envelope(RESULT)["jobs"] for key in job}
     assert printed == described

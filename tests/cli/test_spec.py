@@ -1,4 +1,4 @@
-"""What ``start`` makes of its options."""
+"""The job specification that ``start`` makes of its options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def started(run: Callable[..., Ran], manager: StandIn) -> Callable[..., JobSpec]:
-    """The specification that a command line asks the manager to start."""
+    """Provide a function that returns the specification that a command line asks the manager to start."""
 
     def started(*words: str) -> JobSpec:
         ran = run("start", *words)

@@ -1,4 +1,4 @@
-"""Which exit status stands for which end: the table that docs and scripts rely on."""
+"""The exit status for each way in which jobs end: the table that docs and scripts rely on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the table says of a job's end is what the verbs return that wait for it."""
+"""The table's column ``Exit`` agrees with the exit status of the verbs that wait for jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables: aligned, fitted, and harmless whatever a host or a user brought."""
+"""Tables: aligned, fitted to the terminal, and harmless to it whatever text a host or a user supplied."""
 
 from __future__ import annotations
 

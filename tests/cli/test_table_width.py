@@ -1,4 +1,4 @@
-"""The table of jobs fits the terminal, whatever the jobs are."""
+"""The width of the table of jobs: it fits the terminal, whatever the jobs are."""
 
 from __future__ import annotations
 

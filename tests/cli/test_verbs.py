@@ -1,4 +1,4 @@
-"""The verbs: what they ask the job manager, print, and return."""
+"""The verbs: their calls of the job manager, their output, their exit status."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What the documentation shows is what happens: its examples are run.
+"""The examples of the documentation: they are run, and do what the pages show.
 
-A ``console`` block holds lines that begin with ``$ `` and what they print; a line that begins with ``> `` goes on with
-the one before it.  ``…`` stands for anything within a line, alone on a line for any number of lines; times of day,
-durations and the width of columns do not count.  A line without output may print what it likes.  A line may only fail
-if the next one is ``echo $?``.  What cannot be run is a ``text`` block.
+A ``console`` block holds commands, each after ``$ ``, and what they print; ``> `` begins a further line of a command.
+``…`` stands for anything within a line, alone on a line for any number of lines. Times of day, durations and the
+width of columns are not compared. A command that is shown without output may print anything. A command may only fail
+if the next one is ``echo $?``. What cannot be run is a ``text`` block.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HOSTS = ("gpu", "web1", "web2")
 
 
 class Step(NamedTuple):
-    """One command of an example, and what it is said to print."""
+    """One command of an example, and the output that the page shows for it."""
 
     command: str
     output: list[str]
@@ -40,12 +40,12 @@ class Step(NamedTuple):
 
 def blocks(page: Path, language: str) -> list[str]:
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE)
-    # A plugin's entry points are a part of its pyproject.toml.
+    # A block with entry points is a part of a plugin's pyproject.toml, no settings.
     return [textwrap.dedent(block) for block in found if "entry-points" not in block]
 
 
 def pages_with(language: str) -> pytest.MarkDecorator:
-    """Run a test for each page that has such a block."""
+    """Run a test for each page that has a block in this language."""
     pages = [page for page in PAGES if blocks(page, language)]
     return pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -63,21 +63,21 @@ def steps(block: str) -> list[Step]:
 
 
 def pattern(lines: list[str]) -> str:
-    """A regular expression for the lines that an example shows."""
+    """Make a regular expression of the lines that an example shows."""
     return "".join(r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + "\n" for line in lines)
 
 
 def plain(text: str) -> list[str]:
-    """Lines without what differs from day to day."""
+    """Split text into lines, without what differs from run to run."""
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "TIME", text)
     text = re.sub(r"(?:\b\d+\.\ds|<1s)(?!\w)", "TOOK", text)
-    # Whether a running job has written anything yet is a matter of luck.
+    # Whether a running job has written anything yet is a race.
     text = re.sub(r"\bRunning +(yes|no)\b", "Running yes", text)
     return [" ".join(line.split()) for line in text.rstrip("\n").splitlines()]
 
 
 def run(rjob: World, block: list[Step], bin: Path) -> list[tuple[str, int]]:
-    """Run the commands of one block in one shell; what each printed, and its exit status."""
+    """Run the commands of one block in one shell; return what each printed, and its exit status."""
     mark = "-- a step of an example ends --"
     script = "".join(f"{step.command}\ns=$?; printf '\\n%s %s\\n' '{mark}' $s; (exit $s)\n" for step in block)
     env = rjob.env | {"PATH": f"{bin}:{rjob.env['PATH']}"}
@@ -97,7 +97,7 @@ def run(rjob: World, block: list[Step], bin: Path) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def bin(tmp_path: Path) -> Path:
-    """A folder that holds ``rjob``, by the interpreter that runs the tests."""
+    """Provide a folder with an ``rjob`` that uses the interpreter of the tests."""
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "rjob"

@@ -1,4 +1,4 @@
-"""The reference says what the program has: no more, no less."""
+"""The reference pages, compared with the program: they name all that it has, and nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 ELSEWHERE = {"--on", "--check"}
-"""Options that are planned, or another program's."""
+"""Options that are planned or belong to another program."""
 
 
 def page(name: str) -> str:
@@ -33,14 +33,14 @@ def page(name: str) -> str:
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading."""
+    """Return the cells of the first table under a heading."""
     table = text.partition(f"## {heading}\n")[2].partition("\n|---")[2].partition("\n")[2]
     lines = table.partition("\n\n")[0].splitlines()
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines if line.startswith("|")]
 
 
 def options() -> dict[str, set[str]]:
-    """Every verb's options, as the program has them."""
+    """Return each verb's options, as the program has them."""
     root: Any = get_command(app)
     found: dict[str, set[str]] = {"rjob": {"--version", "--help", "--install-completion", "--show-completion"}}
     for verb in VERBS:
@@ -61,7 +61,7 @@ def test_the_command_line_page_is_what_the_program_says() -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_option_that_is_named_exists(path: Path) -> None:
     known = options()
-    # Behind its own options, start has those of another command.
+    # After its own options, start takes those of another command.
     for verb, words in re.findall(r"\brjob ((?!start)[a-z]+(?: rebuild| compact)?)\b([^`|;&)\n]*)", path.read_text()):
         if verb in known:
             assert set(re.findall(r"(?<!\S)--[a-z-]+", words)) <= known[verb], f"rjob {verb}{words}"
@@ -99,7 +99,7 @@ def test_every_environment_variable() -> None:
     for path in (ROOT / "rjob").rglob("*"):
         if path.suffix in (".py", ".sh"):
             named |= set(re.findall(r"\b_?RJOB_[A-Z_]+", path.read_text()))
-    # Typer's own way to ask for completion.
+    # Typer's own variable for completion.
     named -= {"_RJOB_COMPLETE"}
     text = page("environment")
     assert named == {row[0].strip("`") for heading in ("Read", "Set for jobs") for row in rows(text, heading)}
@@ -176,7 +176,7 @@ def test_the_files_that_the_runner_keeps() -> None:
     text = "".join(path.read_text() for path in (ROOT / "rjob/runner/posix").glob("*.sh"))
     owners = set(re.findall(r'\$rj_owner"?/([a-z.]+[a-z])', text))
     jobs = set(re.findall(r'(?:jobs/\$(?:1|2|rj_uuid|rj_one)|\$rj_job|\$rj_dir|"\$1)/([a-z.]+[a-z])', text))
-    # What exists for a moment only, and what is no file of a job's.
+    # Files that exist for a moment only, and those that are not a job's.
     owners -= {"registry.new", "gone", "breaking"}
     jobs -= {"received.new", "cgroup.procs"}
     page_of_files = page("files")

@@ -1,4 +1,4 @@
-"""The guide for authors of transports, followed to the letter in an empty folder: its plugin passes the suite."""
+"""The guide for authors of transports, followed in an empty folder: its plugin passes the conformance suite."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = re.compile(r"^```\{(literalinclude|code-block)\} (\S+)\n((?::[^\n]*\n)*)
 
 
 def included(path: Path, options: dict[str, str]) -> str:
-    """The part of a file that a literalinclude shows."""
+    """Return the part of a file that a literalinclude shows."""
     lines = path.read_text().splitlines(keepends=True)
     assert set(options) <= {"caption", "language", "start-at", "end-before"}
     first = next(n for n, line in enumerate(lines) if options.get("start-at", "").strip("'") in line)
@@ -28,7 +28,7 @@ def included(path: Path, options: dict[str, str]) -> str:
 
 
 def files() -> dict[str, str]:
-    """Every file that the guide names in a caption, put together of all blocks with that caption."""
+    """Return every file that the guide names in a caption, joined from all blocks with that caption."""
     found: dict[str, str] = {}
     for kind, argument, head, body in BLOCK.findall(GUIDE.read_text()):
         options = dict(re.findall(r"^:([\w-]+): (.*)$", head, re.MULTILINE))
@@ -62,8 +62,8 @@ def test_the_plugin_of_the_guide_passes_the_suite(tmp_path: Path, mode: str) -> 
         (folder / name).write_text(content)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     count = "4[0-9]"
-    if mode != "strict":  # which is what whoever has set nothing has
-        # It decides how fixtures and tests are run, which are all of one kind.
+    if mode != "strict":  # strict is the default of pytest-asyncio
+        # The mode decides how fixtures and tests are run. All are of one kind, so a few of them suffice.
         command += ["-o", f"asyncio_mode={mode}", "-k", "every_byte or exit_status"]
         count = "5"
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}

@@ -1,4 +1,4 @@
-"""What stands after an episode, once the dust has settled: jobs as ``get`` shows them, files, processes."""
+"""The state after an episode, once it has come to rest: jobs as ``get`` shows them, files, processes."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 FINISHED = ("Completed", "Failed", "Stopped", "Lost")
 PROMPT = 15.0
-"""Seconds in which every verb is done when nothing is wrong any more; half a second would do on an idle machine."""
+"""Seconds within which every verb must end once no fault lasts; half a second would do on an idle machine."""
 
 
 class Aftermath:
-    """Lets an episode come to rest, then tells how things stand.
+    """The end of an episode: it comes to rest, and its state is read.
 
     Args:
-        shared: What the clients had in common.
-        saboteur: Who injected the faults; it has ended.
-        owner: The machine's own folder.
-        marks: What the episode's processes bear.
+        shared: The shared state of the clients.
+        saboteur: The thread that injected the faults; it has ended.
+        owner: The owner's folder.
+        marks: The variables that mark the episode's processes.
         main: The kind of its main fault.
     """
 
@@ -56,11 +56,11 @@ class Aftermath:
         """The instance ids of the jobs that were asked to stop here or before."""
 
     def find(self, rule: str, text: str) -> None:
-        """Note a promise that was not kept."""
+        """Note a broken promise."""
         self.record.add(Finding(rule, text))
 
     def call(self, *words: str, allowed: tuple[int, ...] = (0,), ref: str = "") -> Call:
-        """Run a verb that must now work, and soon."""
+        """Run a verb that must now succeed, and soon."""
         call = self.shared.run(*words, ref=ref, limit=60)
         if call.end - call.begin > PROMPT:
             self.find("every verb works within seconds afterwards", f"{call.end - call.begin:.1f} s: {call.told}")
@@ -69,7 +69,7 @@ class Aftermath:
         return call
 
     def settle(self) -> None:
-        """Wait for viewers to go, for jobs to end; stop those that go on; receive what is left."""
+        """Wait until viewers have gone and jobs have ended; stop those that go on; receive the rest."""
         self._wait_for_viewers()
         if self.main == "folder":
             self.call("registry", "rebuild")
@@ -92,13 +92,13 @@ class Aftermath:
         self._match()
 
     def read_registry(self) -> None:
-        """Read the registry's events, and those that a killed runner has left to whoever takes the lock next."""
+        """Read the registry's events, and the removals that a killed runner left in the write-ahead log."""
         self.events = []
         for line in self._lines("registry.jsonl"):
             try:
                 self.events.append(json.loads(line))
             except ValueError:
-                # A full disk can tear a line, which then costs nothing but itself.
+                # A full disk can tear a line; only that line is lost.
                 if line and self.main != "disk":
                     self.find("every line of the registry is JSON", repr(line[:200]))
         for line in self._lines("pending"):
@@ -112,11 +112,11 @@ class Aftermath:
         return path.read_text(errors="replace").splitlines() if path.exists() else []
 
     def of_event(self, name: str) -> list[dict[str, Any]]:
-        """The registry's events of one kind."""
+        """Return the registry's events of one kind."""
         return [event for event in self.events if event.get("event") == name]
 
     def _match(self) -> None:
-        """Find out which instance each confirmed job is."""
+        """Find the instance id of each confirmed job."""
         starts = self.of_event("start")
         by_id = {event["id"]: event["instance"] for event in starts} | {j["id"]: i for i, j in self.jobs.items()}
         by_name = {event.get("name"): event["instance"] for event in starts}
@@ -127,7 +127,7 @@ class Aftermath:
                 self.tracked[known] = job
 
     def _note_stops(self) -> None:
-        """Find out which jobs a client has asked to stop."""
+        """Find the jobs that a client has asked to stop."""
         by_id = {str(event["id"]): event["instance"] for event in self.of_event("start")}
         for call in self.record.calls:
             if call.verb == "stop" or "--force" in call.words:
@@ -153,7 +153,7 @@ class Aftermath:
                     self.record.receive(tracked, stream, portion_of(call, data))
 
     def viewers(self) -> list[Seen]:
-        """Processes that belong to no job."""
+        """Return the processes that belong to no job."""
         return [seen for seen in look_around(self._marks) if not seen.of_a_job]
 
     def _wait_for_viewers(self) -> None:
@@ -161,7 +161,7 @@ class Aftermath:
             self.find("nothing of a dead client lives on", _told(left))
 
     def _wait_for_processes(self) -> None:
-        """Wait until all is gone that no killed process explains, then stop what is left of jobs."""
+        """Wait until only such processes remain as a kill explains, then stop what is left of jobs."""
 
         def unexplained() -> list[Seen]:
             explained = self.saboteur.removed
@@ -179,7 +179,7 @@ class Aftermath:
 
 
 def _wait_until_none(look: Any, seconds: float) -> list[Seen]:
-    """Wait until nothing is left; what is left in the end."""
+    """Wait until nothing is left, or the time is up; return what is left."""
     deadline = time.monotonic() + seconds
     while (left := look()) and time.monotonic() < deadline:
         time.sleep(0.05)

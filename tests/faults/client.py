@@ -1,4 +1,4 @@
-"""A client: real ``rjob`` commands one after the other, drawn by chance, and what they brought."""
+"""A client of the fault run: real ``rjob`` commands, drawn at random and run in turn, and what they received."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from world import World
 
 LONGEST = 45.0
-"""Seconds after which a command is taken to hang: none of those below has a reason to take a fifth of it."""
+"""Seconds after which a command counts as hanging; each of those below should need less than a fifth of it."""
 REDIRECTIONS = (">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", "<&- 2>&-")
 _VERBS = {
     "start": 5,
@@ -43,15 +43,15 @@ _VERBS = {
 
 
 class Shared:
-    """What the clients of an episode have in common.
+    """The shared state of an episode's clients.
 
     Attributes:
         world: The home, and the environment of commands.
-        host: The host whose jobs they are about; empty for this machine.
-        record: What happens.
-        witness: The file in which jobs say that they ran.
+        host: The host whose jobs the commands concern; empty for this machine.
+        record: The record of what happens.
+        witness: The file in which jobs note that they ran.
         jobs: The jobs whose start was confirmed.
-        plans: All that was tried to be started, and how often.
+        plans: Each job that was to be started, and how often that was tried.
     """
 
     def __init__(self, world: World, record: Record, host: str = "") -> None:
@@ -76,14 +76,14 @@ class Shared:
     def run(
         self, *words: str, streams: str = "", take: int | None = None, ref: str = "", limit: float = LONGEST
     ) -> Call:
-        """Run a command to its end, and note it.
+        """Run a command to its end, and record it.
 
         Args:
             words: Its arguments.
             streams: How the shell redirects its streams.
-            take: After how many bytes the reader of standard output goes; None for never.
-            ref: The job that it is about.
-            limit: Seconds until it counts as hanging.
+            take: The number of bytes after which the reader of standard output leaves; None for never.
+            ref: The job that the command concerns.
+            limit: Seconds after which the command counts as hanging.
         """
         number = self.record.next_number()
         command = [*RJOB, *words]
@@ -107,12 +107,12 @@ class Shared:
 
 
 class Client:
-    """Draws commands and runs them.
+    """A client that draws commands and runs them.
 
     Args:
-        name: What to call it; names of its jobs begin with this.
-        shared: What it has in common with the other one.
-        random: The source of chance.
+        name: Its name; the names of its jobs begin with it.
+        shared: Its shared state with the other client.
+        random: The random generator.
         redirected: Whether its commands may be given closed or full streams.
     """
 
@@ -124,7 +124,7 @@ class Client:
         self._at = ("-H", shared.host) if shared.host else ()
 
     def work(self, count: int) -> None:
-        """Run so many commands."""
+        """Run this number of commands."""
         self.start()
         for _ in range(count - 1):
             action = self._random.choices(list(_VERBS), list(_VERBS.values()))[0]
@@ -167,7 +167,7 @@ class Client:
                 self._take(job, self._run("receive", "-f", job.ref, ref=job.ref))
 
     def head(self) -> None:
-        """Receive into a pipe whose reader goes early."""
+        """Receive into a pipe whose reader leaves early."""
         if job := self._pick():
             with job.receiving:
                 take = self._random.choice([0, 1, 10, 100, 1000, 10000])
@@ -194,7 +194,7 @@ class Client:
             self._run("wait", "--timeout", "0.3", job.ref, ref=job.ref)
 
     def get(self) -> None:
-        """Look at all jobs, or at one."""
+        """Show all jobs, or one."""
         job = self._pick()
         if job and self._random.random() < 0.5:
             self._run("get", "--json", job.ref, ref=job.ref)
@@ -217,13 +217,13 @@ class Client:
             self._run("remove", "--force", job.ref, ref=job.ref)
 
     def prune(self) -> None:
-        """Remove the older ones of the finished jobs."""
+        """Remove the older finished jobs."""
         self._run("prune", "--keep", str(self._random.randint(1, 4)), *self._at)
 
     def _pick(self) -> Tracked | None:
         with self._shared.lock:
             known = [job for job in self._shared.jobs if job.ref]
-        # The newest ones are where things happen.
+        # Faults mostly hit the newest jobs.
         return self._random.choice(known[-5:]) if known else None
 
     def _run(self, *words: str, take: int | None = None, ref: str = "") -> Call:
@@ -233,7 +233,7 @@ class Client:
         return self._shared.run(*words, streams=streams, take=take, ref=ref)
 
     def _take(self, job: Tracked, call: Call, torn: str = "") -> None:
-        """Note what a receiver took."""
+        """Note what a receiver got."""
         self._add(job, "out", call.out, torn, call)
         self._add(job, "err", own_bytes(call.err), "", call)
 
@@ -248,38 +248,38 @@ _INTERPRETER = re.compile(
 
 
 def own_bytes(err: bytes) -> bytes:
-    """What a receiver's standard error holds of the job's: rjob's own messages come behind that.
+    """Return the job's bytes in a receiver's standard error, without rjob's own messages after them.
 
-    So do the interpreter's, which a signal before the program's first line makes it print.
+    Cut off the interpreter's messages too, which a signal before the program's first line makes it print.
     """
     ours = re.split(rb"\n?rjob: interrupted|rjob: ", err, maxsplit=1)[0]
     return _INTERPRETER.split(ours, maxsplit=1)[0]
 
 
 def died_early(err: bytes) -> bool:
-    """Whether a signal ended the interpreter before the program's first line."""
+    """Tell whether a signal ended the interpreter before the program's first line."""
     return _INTERPRETER.search(err) is not None and (b"/rjob/" not in err or b"_get_module_details" in err)
 
 
 def portion_of(call: Call, data: bytes, torn: str = "") -> Portion:
-    """The bytes that one call brought of one stream of a job."""
+    """Make a portion of the bytes that one call received of one stream of a job."""
     killed = call.hung or call.status == -9
     return Portion(data, "killed" if killed else torn, call.number, call.status)
 
 
 def _ref_of(call: Call, form: str) -> str:
-    """The reference that ``start`` printed; empty where it had nowhere to print it."""
+    """Return the reference that ``start`` printed; empty if it had nowhere to print it."""
     if form == "-q":
         return call.out.decode().strip()
     return str(json.loads(call.out)["jobs"][0]["ref"]) if call.out else ""
 
 
 def _talk(child: subprocess.Popen[bytes], take: int | None, limit: float) -> tuple[bytes, bytes, bool]:
-    """Read what a command says, all of it or so many bytes, until it has ended."""
+    """Read what a command prints until it ends; if ``take`` is set, only that many bytes of standard output."""
     assert child.stdout
     out = b""
     if take is not None:
-        # Exactly so many and no more: what stays in the pipe nobody has received.
+        # No byte more: what stays in the pipe counts as not received.
         while len(out) < take and (data := os.read(child.stdout.fileno(), take - len(out))):
             out += data
         child.stdout.close()

@@ -1,4 +1,4 @@
-"""Processes that look like a job's and are not, each of which notes every signal that it gets."""
+"""Processes that look like a job's but are not; each notes every signal that it gets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# It ends when its standard input does, so none outlives the test.
+# It ends when its standard input is closed, so none outlives the test.
 _PROGRAM = """
 import os, signal, sys
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -31,12 +31,12 @@ _pid_counter = threading.Lock()
 
 
 class Decoy:
-    """One such process, in a session of its own.
+    """A process that looks like a job's, in a session of its own.
 
     Args:
-        log: The file for the signals that it gets.
-        what: What makes it look like a job's, for messages.
-        env: Variables that it has.
+        log: The file in which it notes signals.
+        what: Why it looks like a job's, for messages.
+        env: Its variables.
     """
 
     def __init__(self, log: Path, what: str, env: Mapping[str, str]) -> None:
@@ -53,7 +53,7 @@ class Decoy:
         self.pid = self._child.pid
 
     def harm(self) -> str:
-        """What was done to it; empty if nothing."""
+        """Describe what was done to it; empty if nothing."""
         state = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
         if state is not None:
             return f"{_NAMES.get(state.si_code, 'ended')} ({state.si_status})"
@@ -61,7 +61,7 @@ class Decoy:
         return "got " + ", ".join(signal.Signals(int(number)).name for number in signals) if signals else ""
 
     def close(self) -> None:
-        """End it."""
+        """Kill it."""
         self._child.kill()
         self._child.communicate()
 
@@ -70,20 +70,20 @@ _NAMES = {os.CLD_KILLED: "killed", os.CLD_STOPPED: "stopped", os.CLD_EXITED: "ex
 
 
 def can_choose_pids() -> bool:
-    """Whether the kernel lets this user say which process id comes next."""
+    """Tell whether the kernel lets this user choose the next process id."""
     return os.geteuid() == 0 and os.access(_LAST_PID, os.W_OK)
 
 
 def decoy_with_pid(pid: int, log: Path, what: str) -> Decoy | None:
-    """Start a decoy that has the id of a process that has gone.
+    """Start a decoy with the id of a process that has gone.
 
     Args:
-        pid: The id; it is waited for a moment to become free.
+        pid: The id; it may take half a second to become free.
         log: See :class:`Decoy`.
         what: See :class:`Decoy`.
 
     Returns:
-        The decoy; None where somebody else was faster, or where ids cannot be chosen.
+        The decoy; None if another process got the id, or if ids cannot be chosen.
     """
     if not can_choose_pids():
         return None

@@ -1,4 +1,4 @@
-"""A small file system of an episode's own, which can be filled."""
+"""A small file system for an episode, which can be filled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def can_mount() -> bool:
-    """Whether this user may mount file systems."""
+    """Tell whether this user may mount file systems."""
     return os.geteuid() == 0
 
 
@@ -20,8 +20,8 @@ class Disk:
     """A file system in memory.
 
     Args:
-        folder: Where to mount it; it is created.
-        size: How much it holds, in KiB.
+        folder: The mount point; it is created.
+        size: Its size in KiB.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
@@ -35,7 +35,7 @@ class Disk:
         """Write until nothing more fits.
 
         Args:
-            spare: How many bytes to give back, so that some writes still succeed.
+            spare: The number of bytes to free again, so that some writes succeed.
         """
         descriptor = os.open(self._filler, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
@@ -52,11 +52,11 @@ class Disk:
             os.close(descriptor)
 
     def empty(self) -> None:
-        """Take away what filled it."""
+        """Remove what filled it."""
         self._filler.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unmount it, now or when the last file in it is closed."""
+        """Unmount it; if it stays busy, detach it until its last file is closed."""
         for _ in range(20):
             if subprocess.run(["umount", str(self.folder)], capture_output=True, check=False).returncode == 0:
                 return

@@ -1,4 +1,4 @@
-"""One episode: a home of its own, two clients, a saboteur, and what is looked at afterwards."""
+"""One episode: a home of its own, two clients, a saboteur, and the checks afterwards."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _DISK = 6 * 1024
 
 
 class Episode:
-    """Runs one episode; everything about it but the timing is drawn from its seed.
+    """A run of two clients beside a saboteur; all but the timing is drawn from its seed.
 
     Args:
         seed: The seed.
-        folder: Where it may put its files; created.
-        main: The kind of fault that it is about; others may join.
+        folder: The folder for its files; it is created.
+        main: The kind of its main fault; others may join.
     """
 
     def __init__(self, seed: str, folder: Path, main: str) -> None:
@@ -47,10 +47,10 @@ class Episode:
         self._hosts: Hosts | None = None
 
     def run(self) -> Record:
-        """Run it.
+        """Run the episode.
 
         Returns:
-            What happened, with its findings.
+            The record of what happened, with its findings.
         """
         self._folder.mkdir(parents=True, mode=0o700)
         world = World(self._folder)
@@ -103,7 +103,7 @@ class Episode:
             self._end_all(marks)
 
     def _kinds(self) -> tuple[str, ...]:
-        """The main fault, and perhaps a second one that mixes with it."""
+        """Draw the kinds of faults: the main one, and perhaps a second that mixes with it."""
         second = self._random.choice(["", "", "kill", "kill", "step"])
         return (self.main, second) if second and second != self.main else (self.main,)
 

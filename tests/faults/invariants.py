@@ -1,4 +1,4 @@
-"""The promises that hold whatever happens, and whether an episode has kept them."""
+"""The promises that hold whatever happens, and the checks that an episode has kept them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check(after: Aftermath) -> None:
-    """Let an episode come to rest and check every promise; what was not kept is noted in its record."""
+    """Let an episode come to rest and check every promise; record each broken one."""
     after.settle()
     _check_runs(after)
     for instance, job in after.jobs.items():
@@ -29,7 +29,7 @@ def check(after: Aftermath) -> None:
 
 
 def _check_runs(after: Aftermath) -> None:
-    """Whatever was started ran once, whatever may have been started at most once."""
+    """Check that each job with a confirmed start ran once, and every other one at most once."""
     for instance, said in after.witness.items():
         if said.begins > 1 or said.ends > said.begins:
             after.find("no instance runs twice", f"{instance}: {said}")
@@ -38,7 +38,7 @@ def _check_runs(after: Aftermath) -> None:
         if count > after.shared.plans[name][1]:
             after.find("each start runs once at most", f"{name}: {count} runs of {after.shared.plans[name][1]} starts")
     for instance, tracked in after.tracked.items():
-        # A job that found a full disk where its folder is may say so in place of running.
+        # If the disk is full where its folder is, a job may fail with that reason instead of running.
         refused = after.main == "disk" and (after.jobs.get(instance) or {}).get("exit_code") == 126
         excused = after.record.hurt(instance) or instance in after.stopped | after.saboteur.removed
         if instance not in after.witness and not (excused or refused):
@@ -50,7 +50,7 @@ def _check_runs(after: Aftermath) -> None:
 
 
 def _check_state(after: Aftermath, instance: str, job: dict[str, Any]) -> None:
-    """The state that a job has is one that its witness and the faults explain."""
+    """Check that the witness file and the faults explain a job's state."""
     said = after.witness.get(instance)
     plan = _plan_of(after, instance, said)
     if plan is None:
@@ -74,7 +74,7 @@ def _plan_of(after: Aftermath, instance: str, said: Testimony | None) -> Plan | 
 
 
 def _explain(after: Aftermath, instance: str, job: dict[str, Any], plan: Plan, said: Testimony | None) -> str | None:
-    """Why a job may be in the state that it is in; None if it may not."""
+    """Return why a job may be in its state; None if it may not."""
     hurt = after.record.hurt(instance)
     state, code, number = job["state"], job["exit_code"], job["signal"]
     ended = bool(said and said.ends)
@@ -100,7 +100,7 @@ def _explain(after: Aftermath, instance: str, job: dict[str, Any], plan: Plan, s
 
 
 def _check_known(after: Aftermath) -> None:
-    """Every confirmed job is shown, unless it was removed by somebody who was asked to."""
+    """Check that every confirmed job is shown, unless a client asked for its removal."""
     removed = {event["instance"] for event in after.of_event("remove")}
     asked = {call.ref for call in after.record.calls if call.verb == "remove"}
     pruned = any(call.verb == "prune" for call in after.record.calls)
@@ -117,7 +117,7 @@ def _check_known(after: Aftermath) -> None:
 
 
 def _check_registry(after: Aftermath) -> None:
-    """One start and one end for an instance, one instance for an id; a rebuild changes nothing that is shown."""
+    """Check that ids, starts and ends are unique, and that a rebuild changes nothing that is shown."""
     after.read_registry()
     starts = after.of_event("start")
     for what, key, events in (
@@ -167,7 +167,7 @@ def _check_decoys(after: Aftermath) -> None:
 
 
 def _check_verbs(after: Aftermath) -> None:
-    """Every verb works, no lock is in the way, and a new id is higher than all before."""
+    """Check that every verb works, that no lock blocks it, and that a new id is higher than all before."""
     at = ("-H", after.shared.host) if after.shared.host else ()
     call = after.call("start", "--json", *at, "-c", "echo out; exit 3")
     try:

@@ -1,4 +1,4 @@
-"""What lives of an episode: its processes, found by their environment, and the part that each plays."""
+"""The living processes of an episode, found by their environment, and the role of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Seen(NamedTuple):
     Attributes:
         pid: Its id.
         parents: Its ancestors' ids, nearest first.
-        role: The part that it plays, one of :data:`ROLES`.
+        role: Its role, one of :data:`ROLES`.
         instance: The instance id of the job that it belongs to or supervises; empty for none.
         words: Its arguments.
     """
@@ -27,23 +27,23 @@ class Seen(NamedTuple):
 
     @property
     def of_a_job(self) -> bool:
-        """Whether it is a job's command or supervises a job."""
+        """Tell whether it is a job's command or supervises a job."""
         return bool(self.instance)
 
 
 ROLES = ("client", "runner", "helper", "command", "supervisor", "claimant", "watcher", "recorder")
-"""``claimant`` is a child of the supervisor, about to become the command; ``recorder`` notes an end."""
+"""``claimant`` is a child of the supervisor, about to become the command; ``recorder`` records an end."""
 
 
 def look_at(pid: int, marks: frozenset[bytes]) -> Seen | None:
     """Look at one process.
 
     Args:
-        pid: Which.
-        marks: Variables of its environment, one of which makes it the episode's.
+        pid: Its id.
+        marks: Variables of the environment; a process with one of them is the episode's.
 
     Returns:
-        What it is; None if it is not the episode's, or does not live.
+        The process; None if it is not the episode's, or does not live.
     """
     try:
         environment = _read(f"/proc/{pid}/environ").split(b"\0")
@@ -63,24 +63,24 @@ def look_at(pid: int, marks: frozenset[bytes]) -> Seen | None:
 
 
 def look_around(marks: frozenset[bytes]) -> list[Seen]:
-    """All living processes of the episode."""
+    """Return all living processes of the episode."""
     found = (look_at(int(entry), marks) for entry in os.listdir("/proc") if entry.isdigit())
     return [seen for seen in found if seen]
 
 
 def kill_frozen(pid: int, marks: frozenset[bytes]) -> Seen | None:
-    """Kill a process, and say what it was at that very moment.
+    """Kill a process; return what it was at that moment.
 
     Args:
-        pid: Which.
-        marks: See :func:`look_at`; whatever does not bear one is left alone.
+        pid: Its id.
+        marks: See :func:`look_at`; a process without any of them is left alone.
     """
     if look_at(pid, marks) is None:
         return None
     try:
         os.kill(pid, signal.SIGSTOP)
         seen = look_at(pid, marks)
-        # A pid that was reused between the two looks is somebody else's: let it go on.
+        # If the pid was reused between the two looks, the process is another one: let it go on.
         os.kill(pid, signal.SIGKILL if seen else signal.SIGCONT)
     except ProcessLookupError:
         return None
@@ -114,7 +114,7 @@ def _ancestors(pid: int) -> tuple[int, ...]:
 
 
 def _stat(pid: int) -> tuple[str, int, int]:
-    """State, parent, session."""
+    """Return the state, parent and session of a process."""
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     return fields[0].decode(), int(fields[1]), int(fields[3])
 

@@ -1,4 +1,4 @@
-"""Whether what was received of each job is what it wrote, each byte once."""
+"""The check that what was received of each job is what it wrote, each byte once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_receipts(after: Aftermath) -> None:
-    """Compare what was written with what the job should write, and what was received with what was written."""
+    """Check that jobs wrote what they should, and that receivers got what was written."""
     for instance, tracked in after.tracked.items():
         if instance in after.saboteur.removed:
             continue
@@ -26,7 +26,7 @@ def check_receipts(after: Aftermath) -> None:
 
 
 def _written(after: Aftermath, instance: str, tracked: Tracked, stream: str) -> bytes | None:
-    """What a job has written; None where that cannot be known any more."""
+    """Return what a job has written; None if that can no longer be known."""
     plan = tracked.plan
     expected = plan.out if stream == "out" else plan.err
     path = after.owner / "jobs" / instance / stream
@@ -37,11 +37,11 @@ def _written(after: Aftermath, instance: str, tracked: Tracked, stream: str) -> 
         return None if after.main == "disk" or (cut_short and stream == "err") else expected
     written = path.read_bytes()
     if after.main == "disk":
-        # What did not fit is missing, wherever that was.
+        # On a full disk, any part may be missing.
         return written
     known = written
     if cut_short and stream == "err":
-        # A job's own shell may say that what it waited for was ended.
+        # The job's own shell may report that a process it waited for was ended.
         known = written.replace(b"Terminated\n", b"").replace(b"Killed\n", b"")
     whole = said and said.ends and not hurt
     if not expected.startswith(known) or (whole and known != expected):
@@ -61,11 +61,11 @@ def trace(written: bytes, portions: Sequence[Portion], *, whole: bool) -> tuple[
 
     Args:
         written: The job's stream.
-        portions: What was received of it, in order.
+        portions: What was received, in order.
         whole: Whether all of it must have been received in the end.
 
     Returns:
-        The promise that was broken and how; None if none was.
+        The broken promise, and how it was broken; None if none was.
     """
     places: Sequence[int] = (0,)
     failed = False
@@ -78,7 +78,7 @@ def trace(written: bytes, portions: Sequence[Portion], *, whole: bool) -> tuple[
         failed = portion.status != 0
         ends = [place + len(portion.data) for place in fits]
         if portion.torn == "killed":
-            # What it had on the way may or may not count.
+            # Bytes on the way to a client that is killed may count or not.
             places = range(min(fits), max(ends) + 1)
         elif portion.torn == "reader":
             places = sorted({max(start, _line_begin(written, end)) for start, end in zip(fits, ends, strict=True)})
@@ -96,7 +96,7 @@ def _misplaced(written: bytes, portion: Portion, places: Sequence[int], *, faile
         text += f"…{places[-1]}"
     if found < 0:
         return "nothing but a job's own bytes is received", f"{text}: they are not in it"
-    # Of several places where they could be from, the one nearest to where they should be.
+    # The bytes may occur at several places: take the one nearest to the expected place.
     begin = places[0]
     while (later := written.find(portion.data, found + 1)) >= 0 and abs(later - begin) < abs(found - begin):
         found = later

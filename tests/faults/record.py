@@ -1,4 +1,4 @@
-"""What happened in an episode: calls, faults, victims, findings, each with its time."""
+"""The record of an episode: calls, faults and killed processes, each with its time, and findings."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class Call(NamedTuple):
     """One ``rjob`` command that has ended.
 
     Attributes:
-        number: Its place among the calls of the episode.
+        number: Its number among the calls of the episode.
         verb: The verb.
         words: Its arguments, the verb first.
-        pid: The process that it was.
+        pid: Its process id.
         begin: When it began.
         end: When it ended.
         status: Its exit status; negative for a signal.
-        out: What came on standard output.
-        err: What came on standard error.
-        streams: The redirection that it was given; empty for none.
-        ref: The job that it was about; empty if about none or several.
+        out: Its standard output.
+        err: Its standard error.
+        streams: The redirection of its streams; empty for none.
+        ref: The job that it concerned; empty for none or several.
         hung: Whether it had to be killed because it did not end.
     """
 
@@ -45,7 +45,7 @@ class Call(NamedTuple):
 
     @property
     def told(self) -> str:
-        """It and its outcome in a line, for messages."""
+        """Describe it and its outcome in a line, for messages."""
         words = " ".join(word if len(word) < 30 else word[:27] + "..." for word in self.words)
         return (
             f"#{self.number} rjob {words} {self.streams} -> {self.status}: {self.err[-400:].decode(errors='replace')!r}"
@@ -53,13 +53,13 @@ class Call(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A fault while it lasted.
+    """A fault, and the time that it lasted.
 
     Attributes:
-        kind: Which kind.
+        kind: Its kind.
         what: What was done.
         begin: When it began.
-        end: When it was made good.
+        end: When it was undone.
     """
 
     kind: str
@@ -69,11 +69,11 @@ class Fault(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A promise that was not kept.
+    """A broken promise.
 
     Attributes:
         rule: The promise, in few words.
-        text: What was seen in its place.
+        text: What was seen instead.
     """
 
     rule: str
@@ -81,7 +81,7 @@ class Finding(NamedTuple):
 
 
 class Record:
-    """Collects what happens in an episode, from several threads."""
+    """What happens in an episode, recorded from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -92,18 +92,18 @@ class Record:
         self.victims: list[tuple[float, Seen]] = []
         self.findings: list[Finding] = []
         self.received = 0
-        """How many bytes of jobs' output receivers took."""
+        """The number of bytes of jobs' output that receivers got."""
         self.skipped: Counter[str] = Counter()
         """What could not be done here, and why."""
 
     def next_number(self) -> int:
-        """A number for a call that begins."""
+        """Return a number for a call that begins."""
         with self._lock:
             self._number += 1
             return self._number
 
     def add(self, one: Call | Fault | Finding) -> None:
-        """Note one thing."""
+        """Record a call, a fault or a finding."""
         with self._lock:
             if isinstance(one, Call):
                 self.calls.append(one)
@@ -113,27 +113,27 @@ class Record:
                 self.findings.append(one)
 
     def receive(self, job: Tracked, stream: str, portion: Portion) -> None:
-        """Note the bytes that one call brought of one stream of a job."""
+        """Record the bytes that one call received of one stream of a job."""
         with self._lock:
             self.received += len(portion.data)
             job.portions[stream].append(portion)
 
     def kill(self, seen: Seen) -> None:
-        """Note that a process was killed."""
+        """Record that a process was killed."""
         now = time.monotonic()
         with self._lock:
             self.victims.append((now, seen))
             self.faults.append(Fault("kill", f"{seen.role} {seen.pid} {' '.join(seen.words)[:100]!r}", now, now))
 
     def hurt(self, instance: str) -> set[str]:
-        """The roles of those processes of a job that were killed."""
+        """Return the roles of those processes of a job that were killed."""
         return {seen.role for _, seen in self.victims if seen.instance == instance}
 
     def disturbed(self, call: Call) -> set[str]:
-        """The kinds of faults that a call has met, as far as that can be known.
+        """Return the kinds of faults that a call has met, as far as that can be known.
 
-        Kills count where they hit the call's own process or one below it, one that is nobody's, or one that a start
-        waits for.
+        A kill counts if it hit the call's own process or a descendant, an orphan that belongs to no job, or a process
+        that a start waits for.
         """
         met = {
             fault.kind
@@ -149,7 +149,7 @@ class Record:
         return met
 
     def story(self) -> str:
-        """Everything in order, for whoever looks for the cause of a finding."""
+        """Return everything in order, to help find the cause of a finding."""
         lines = [(call.begin, f"call {call.told} (took {call.end - call.begin:.2f})") for call in self.calls]
         lines += [
             (fault.begin, f"fault {fault.kind} {fault.what} (for {fault.end - fault.begin:.2f})")

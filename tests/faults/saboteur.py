@@ -1,4 +1,4 @@
-"""Injects faults into an episode while clients work."""
+"""The thread that injects faults into an episode while clients work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hosts.host import Host
 
 KINDS = ("kill", "step", "disk", "folder", "streams", "interrupt", "cut")
-"""What can go wrong in an episode; one of these is its main fault.  The first two may join the others."""
+"""The kinds of main faults of an episode. The first two may also join another one."""
 _WEIGHTS = {
     "client": 3,
     "runner": 5,
@@ -39,35 +39,35 @@ _WEIGHTS = {
 
 
 def step_names() -> list[str]:
-    """The names of the runner's steps: its lines ``#@ NAME``."""
+    """Return the names of the runner's fault points, its lines ``#@ NAME``."""
     lines = (line.strip() for line in RUNNER.script.decode().splitlines())
     return [line.split()[1] for line in lines if line.startswith("#@ ")]
 
 
 def dying_at(name: str, mark: Path) -> bytes:
-    """The runner's script, whose process stands still for its killer when it comes to a step for the first time.
+    """Return a runner whose first process to reach a fault point stops there, to be killed.
 
     Args:
-        name: The step's name.
-        mark: The folder that is created then, with the process's id; once it is there all others pass by.
+        name: The fault point.
+        mark: The folder that this process creates, with its id in it; once it is there, others pass by.
     """
-    # The status of what came before the step is what comes behind it sees.
+    # Restore the exit status from before the fault point for the code after it.
     halt = f'rj_fault=$?; mkdir {mark} 2>/dev/null && echo $$ >{mark}/pid && kill -STOP $$; (exit "$rj_fault")'
     lines = RUNNER.script.decode().split("\n")
     return "\n".join(halt if line.split()[:2] == ["#@", name] else line for line in lines).encode()
 
 
 class Saboteur(threading.Thread):
-    """Injects faults of some kinds at moments drawn by chance, until it is told to end.
+    """A thread that injects faults at random moments, until it is told to end.
 
     Args:
-        shared: The episode's clients have this.
-        random: The source of chance.
-        kinds: Which faults.
-        home: Where rjob's files are.
-        owner: The machine's own folder in there.
-        marks: What the episode's processes bear.
-        disk: The file system of the home; None where it is not one of its own.
+        shared: The shared state of the episode's clients.
+        random: The random generator.
+        kinds: The kinds of faults.
+        home: The folder of rjob's files.
+        owner: The owner's folder in it.
+        marks: The variables that mark the episode's processes.
+        disk: The home's file system; None if it has none of its own.
         host: The host; None for this machine.
     """
 
@@ -99,7 +99,7 @@ class Saboteur(threading.Thread):
         """The instance ids whose folders were removed."""
 
     def run(self) -> None:
-        """Inject faults until the end."""
+        """Inject faults until :meth:`end` is called."""
         self._stand_beside()
         while not self._over.is_set():
             kind = self._random.choice(self._kinds) if self._kinds else ""
@@ -123,7 +123,7 @@ class Saboteur(threading.Thread):
         faults[kind]()
 
     def end(self) -> None:
-        """Inject nothing more, and make good what can be made good."""
+        """Inject nothing more, and undo what can be undone."""
         self._over.set()
         self.join()
         if self._disk:
@@ -136,7 +136,7 @@ class Saboteur(threading.Thread):
         self._record.add(Fault(kind, what, begin, time.monotonic()))
 
     def _kill(self) -> None:
-        """Lie in wait for a process of some role, and kill it a random moment later."""
+        """Wait for a process of a random role, and kill it a random moment later."""
         role = self._random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
         deadline = time.monotonic() + 0.5
         while time.monotonic() < deadline and not self._over.is_set():
@@ -177,7 +177,7 @@ class Saboteur(threading.Thread):
         while not mark.exists() and time.monotonic() < deadline and not self._over.is_set():
             time.sleep(0.005)
         self._replace(runner, RUNNER.script)
-        # Who had read the other one may still come to that step.
+        # A process may still run the changed runner: the mark lets it pass by.
         if _make(mark):
             self._note("step", f"{name}, not reached", begin)
             return
@@ -197,7 +197,7 @@ class Saboteur(threading.Thread):
     def _fill(self) -> None:
         assert self._disk
         runner = self._home / "runner" / RUNNER.name
-        # Where there is no place for the runner either, nothing can work.
+        # Without space for the runner too, nothing can work.
         if not runner.exists():
             return
         begin = time.monotonic()
@@ -238,19 +238,19 @@ class Saboteur(threading.Thread):
             self._note("cut", f"sshd {cut}", begin)
 
     def _stand_beside(self) -> None:
-        """Start decoys in sessions of their own, without an id of a job's and with that of another home's."""
+        """Start a decoy without any job's id, and one with the id of a job of another home."""
         other = "0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f"
         self._add("a stranger", {})
         self._add("a job of another home", {"RJOB_INSTANCE": other, "RJOB_ID": "1"})
 
     def _stand_near(self) -> None:
-        """Now and then, start a decoy beside a job, which names its id in a variable of another name."""
+        """Sometimes start a decoy that has a job's id in a variable of another name."""
         jobs = sorted(path.name for path in (self._owner / "jobs").glob("*-*"))
         if jobs and self._random.random() < 0.15:
             self._add("a neighbour that speaks of a job", {"OUTER_RJOB_INSTANCE": self._random.choice(jobs)})
 
     def _take_the_place_of(self, seen: Seen) -> None:
-        """Start a decoy under the id of a process that was killed, for whoever kept the number."""
+        """Start a decoy under the id of a killed process: it notes signals that are sent to the stale id."""
         if not (seen.of_a_job or seen.role == "helper"):
             return
         what = f"a stranger with the id of a killed {seen.role} ({' '.join(seen.words)[:60]})"
@@ -274,7 +274,7 @@ def _make(path: Path) -> bool:
 
 
 def _number_in(path: Path) -> int:
-    """The number that somebody is about to write into a file; 0 if it never comes."""
+    """Read the number that a process is about to write into a file; 0 if it never comes."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         if path.exists() and (text := path.read_text()).endswith("\n"):

@@ -1,4 +1,4 @@
-"""Whether each command ended as documented: its exit status, its messages, its time."""
+"""The check that each command ended as documented: its exit status, its messages, its time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FOUND_GONE = ("no job", "not found", "unknown", "gone", "removed", "not finishe
 
 
 def status_of(job: dict[str, Any]) -> int:
-    """The exit status that stands for a finished job, as docs/reference/exit-statuses.md has it.
+    """Return the exit status for a finished job, as docs/reference/exit-statuses.md defines it.
 
     Args:
-        job: The job, as ``--json`` has it.
+        job: The job, as ``--json`` shows it.
     """
     if job["state"] == "Completed":
         return 0
@@ -55,7 +55,7 @@ def _allowed(after: Aftermath, call: Call) -> bool:
         return True
     if call.status != 1:
         return False
-    # One that failed says why, unless it has nowhere to say it.
+    # A command that fails says why, unless its standard error is redirected.
     silent = not call.err.strip() and "2>" not in call.streams
     excused = bool(met) or bool(call.streams) or any(word in call.err.decode(errors="replace") for word in _FOUND_GONE)
     if met == {"disk"} and call.verb in ("stop", "remove", "prune", "get", "receive") and not _about_gone(call):
@@ -68,12 +68,12 @@ def _about_gone(call: Call) -> bool:
 
 
 def _allowed_of_job(after: Aftermath, call: Call, met: set[str]) -> bool:
-    """Whether a verb that returns a job's status returned that, or had a reason not to."""
+    """Tell whether a verb that returns a job's status did so, or had a reason not to."""
     job = next((one for one in after.jobs.values() if one["ref"] == call.ref), None)
     if call.status == 124:
         return "--timeout" in call.words
     if call.status == 125:
-        # Not known: it was removed meanwhile, or the connection or the runner was hit.
+        # Unknown: the job was removed meanwhile, or a fault hit the connection or the runner.
         return bool(met) or job is None or status_of(job) == 125 or _about_gone(call) or bool(call.streams)
     if job is None:
         plan = next((one.plan for one in after.shared.jobs if one.ref == call.ref), None)

@@ -1,4 +1,4 @@
-"""What a fault run has done and found, in numbers."""
+"""The counts of what a fault run has done and found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """Counts over the episodes of a run.
+    """The counts over the episodes of a run.
 
     Args:
         seed: The run's seed.
@@ -40,10 +40,10 @@ class Tally:
             self.findings[finding.rule].append(f"[{episode.seed} {episode.main}] {finding.text}")
 
     def told(self, *, most: int = 3) -> str:
-        """All of it, as text.
+        """Return all counts and findings as text.
 
         Args:
-            most: How many findings of one kind to show.
+            most: The number of findings to show for each promise.
         """
         found = sum(map(len, self.findings.values()))
         faults = sum(self.faults.values())

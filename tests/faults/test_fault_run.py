@@ -1,4 +1,4 @@
-"""The fault run: whatever is killed, filled, removed, closed or cut, nothing is lost, nothing twice, nobody harmed.
+"""The fault run: whatever fails, no job or byte is lost or comes twice, and no other process is harmed.
 
 A short one is part of the suite; ``nox -s faults`` runs it for minutes.  Each run draws a new seed and prints it;
 ``RJOB_FAULT_SEED`` repeats a run, or a single episode of it (``SEED:NUMBER``).
@@ -30,11 +30,11 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no
 
 
 MORE = ("kill", "step", "kill")
-"""What comes more often in a long run: there are more ways to die than to be cut off."""
+"""The kinds that come more often in a long run: processes can die in more ways than connections can break."""
 
 
 def kind_of(number: int) -> str:
-    """Which main fault the episode of this number has."""
+    """Return the kind of the main fault of the episode with this number."""
     return (*KINDS, *MORE)[number % (len(KINDS) + len(MORE))]
 
 
@@ -44,13 +44,13 @@ def play(seed: str, number: int, folder: Path) -> Episode:
     try:
         episode.run()
     except Exception as error:
-        # It is among the findings; the others go on.
+        # The error is among the findings; the other episodes go on.
         sys.stderr.write(f"{episode.seed}: {error!r}\n")
     return episode
 
 
 def report(tally: Tally) -> None:
-    """Print the counts; fail if there were findings."""
+    """Print the counts; fail if there are findings."""
     text = tally.told()
     sys.stdout.write(f"\n{text}\n")
     if tally.findings:

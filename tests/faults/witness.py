@@ -1,4 +1,4 @@
-"""Jobs with a known output, and the file outside the home in which each says that it ran."""
+"""Jobs with a known output, and the witness file, outside the home, in which each notes that it ran."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Plan(NamedTuple):
     Attributes:
         name: The job's name; no other plan has it.
         kind: ``quick``, ``slow``, ``bulk`` or ``endless``.
-        lines: How many lines it writes on each stream.
-        status: The exit status that it ends with.
+        lines: The number of lines that it writes on each stream.
+        status: Its exit status.
         limit: The ``--time-limit`` to give it; empty for none.
     """
 
@@ -29,21 +29,21 @@ class Plan(NamedTuple):
 
     @property
     def out(self) -> bytes:
-        """All that it writes to standard output."""
+        """Return all that it writes to standard output."""
         return self._written("o")
 
     @property
     def err(self) -> bytes:
-        """All that it writes to standard error."""
+        """Return all that it writes to standard error."""
         return self._written("e")
 
     @property
     def ends(self) -> bool:
-        """Whether it ends by itself."""
+        """Tell whether it ends by itself."""
         return self.kind != "endless"
 
     def line(self, witness: Path) -> str:
-        """The shell line that runs it.
+        """Return the shell line that runs it.
 
         Args:
             witness: The file that it appends to when it begins and when it ends.
@@ -72,8 +72,8 @@ def draw_plan(random: Random, name: str) -> Plan:
     """Draw a job.
 
     Args:
-        random: The source of chance.
-        name: What to call it.
+        random: The random generator.
+        name: Its name.
     """
     kind = random.choices(["quick", "slow", "bulk", "endless"], [5, 4, 3, 2])[0]
     lines = {"quick": (1, 40), "slow": (8, 30), "bulk": (500, 3000), "endless": (1, 8)}[kind]
@@ -82,7 +82,7 @@ def draw_plan(random: Random, name: str) -> Plan:
 
 
 class Testimony(NamedTuple):
-    """What the witness file says about one instance."""
+    """The witness file's statement about one instance."""
 
     name: str
     begins: int
@@ -93,7 +93,7 @@ def read_witness(path: Path) -> dict[str, Testimony]:
     """Read a witness file.
 
     Returns:
-        What it says, by instance id.
+        The statement about each instance, by its id.
     """
     said: dict[str, Testimony] = {}
     if path.exists():
@@ -109,7 +109,7 @@ class Portion(NamedTuple):
 
     Attributes:
         data: The bytes.
-        torn: Empty where the reader took all of it; ``reader`` where it went; ``killed`` where the client was killed.
+        torn: Empty if the reader took all of it; ``reader`` if it left early; ``killed`` if the client was killed.
         call: The call's number.
         status: The call's exit status.
     """
@@ -125,8 +125,8 @@ class Tracked:
 
     Attributes:
         plan: What it runs.
-        ref: What ``start`` or ``retry`` called it; empty where that could not be seen.
-        receiving: Held while somebody receives from it: only what is received one after the other is exact.
+        ref: Its reference from ``start`` or ``retry``; empty if that could not be seen.
+        receiving: The lock of a receiver: only what is received one after the other can be checked exactly.
         portions: What was received of ``out`` and of ``err``, in order.
     """
 

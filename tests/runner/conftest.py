@@ -1,4 +1,4 @@
-"""What the runner's tests stand on: a machine with a home of its own, asked as a client asks, in real shells."""
+"""Fixtures for the runner's tests: machines with a home of their own, asked as a client asks, in real shells."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("runner.sabotage", "runner.jobs")
 
 SHELLS = ("dash", "bash", "busybox", "ksh", "mksh", "yash")
-"""Every shell that the runner has to work under, as ``sh``."""
+"""The shells that the runner has to work under, as ``sh``."""
 
-# Real shells take their time, and a machine serves many examples.
+# Real shells are slow, and one machine serves many examples.
 settings.register_profile(
     "runner",
     deadline=None,
@@ -43,24 +43,24 @@ settings.register_profile(
 settings.load_profile("runner")
 
 PYTHON = os.path.realpath(sys.executable)
-"""An interpreter that needs no wrapper script to find it."""
+"""The interpreter itself, not a wrapper script that finds it."""
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 MACHINE = "test-machine"
 
 
 def launch_of(spec: JobSpec, uuid: str) -> Launch:
-    """A job for the runner under test."""
+    """Prepare a job for the runner under test."""
     return launching.launch_of(RUNNER, spec, uuid)
 
 
 class Host(Machine):
-    """A machine for one test.
+    """A machine for one test, with the POSIX runner.
 
     Attributes:
         root: A folder for the test.
-        home: ``RJOB_HOME`` there.
-        env: The environment that operations are asked in.
+        home: Its ``RJOB_HOME``.
+        env: The environment in which operations are performed.
     """
 
     def __init__(self, root: Path, shell: str = "dash", *, home: Path | None = None) -> None:
@@ -84,7 +84,7 @@ class Host(Machine):
 
     @property
     def script(self) -> Path:
-        """The runner as it is kept on the machine."""
+        """Return the path of the runner that is kept on the machine."""
         return self.home / "runner" / RUNNER.name
 
     def folder(self, uuid: str) -> Path:
@@ -108,7 +108,7 @@ class Host(Machine):
         return exchange
 
     def install(self) -> None:
-        """Send the runner, as a client does."""
+        """Install the runner, as a client does."""
         marker = new_marker()
         exchange = self.spawn(RUNNER.installer(), marker)
         exchange.say(RUNNER.install_request(marker, str(self.home)))
@@ -160,16 +160,16 @@ class Host(Machine):
         return self.start_spec(JobSpec(argv=argv, **more))
 
     def line(self, line: str, **more: Any) -> str:
-        """Start a shell line."""
+        """Start a shell line; return its instance id."""
         return self.start_spec(JobSpec(line=line, **more))
 
     def ended(self, uuid: str, *, seconds: float = 30.0) -> Verdict:
-        """How a job ended, once its exit record is there."""
+        """Wait for a job's exit record; return how the job ended."""
         wait_until((self.folder(uuid) / "exit").exists, seconds=seconds, what=f"the end of {uuid}")
         return self.verdict(uuid)
 
     def settled(self, uuid: str) -> None:
-        """Wait until a job's end is in the journal and nothing of it works any more."""
+        """Wait until a job's end is in the registry and its supervisor has gone."""
         end = f',"instance":"{uuid}",'
         wait_until(
             lambda: any('"event":"end"' in line and end in line for line in self.journal()), what="the journalled end"
@@ -177,14 +177,14 @@ class Host(Machine):
         wait_until(lambda: not processes_with(f"RJOB_SUPERVISES={uuid}"), what="the end of the supervisor")
 
     def journal(self) -> list[str]:
-        """The lines of the registry so far."""
+        """Return the lines of the registry so far."""
         return (self.owner / "registry.jsonl").read_text().splitlines()
 
     def out(self, uuid: str, stream: str = "out") -> bytes:
         return (self.folder(uuid) / stream).read_bytes()
 
     def pid(self, uuid: str) -> int:
-        """The job's main process."""
+        """Return the id of the job's main process."""
         return int((self.folder(uuid) / "main").read_text().split()[0])
 
     def supervisor(self, uuid: str) -> int:
@@ -196,7 +196,7 @@ class Host(Machine):
     # ------------------------------------------------------------------------------------------------ the end
 
     def close(self) -> None:
-        """End every process that this machine has started, by pid."""
+        """Kill every process that this machine has started, by its id."""
         for exchange in self.asked:
             if exchange.process.poll() is None:
                 exchange.process.kill()
@@ -220,7 +220,7 @@ class Host(Machine):
 
 
 def shell_folder(root: Path, shell: str) -> Path:
-    """A folder in which ``sh`` is that shell; for busybox every other utility is its own, too."""
+    """Make a folder in which ``sh`` is that shell; for busybox, it holds all of busybox's utilities too."""
     folder = root / f"bin-{shell}"
     if folder.exists():
         return folder
@@ -236,7 +236,7 @@ def shell_folder(root: Path, shell: str) -> Path:
 
 @pytest.fixture
 def make_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
-    """Makes machines, and ends what they have started."""
+    """Provide a function that makes machines; at the end, kill what they have started."""
     made: list[Host] = []
 
     def make(shell: str = "dash", **more: Any) -> Host:
@@ -251,19 +251,19 @@ def make_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
 
 @pytest.fixture
 def host(make_host: Callable[..., Host]) -> Host:
-    """A machine whose ``sh`` is dash."""
+    """Provide a machine whose ``sh`` is dash."""
     return make_host()
 
 
 @pytest.fixture(params=SHELLS)
 def any_host(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Host:
-    """A machine, under each of the shells."""
+    """Provide a machine for each of the shells."""
     return make_host(request.param)
 
 
 @pytest.fixture(params=[*SHELLS, "memory"])
 def machine(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Iterator[Machine]:
-    """A machine of each kind: the POSIX runner under each of the shells, and the runner in memory."""
+    """Provide a machine of each kind: the POSIX runner under each of the shells, and the runner in memory."""
     if request.param != "memory":
         yield make_host(request.param)
         return

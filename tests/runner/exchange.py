@@ -1,4 +1,4 @@
-"""A request under way, its answer, and what a machine of any kind has in common with the others: how it is asked."""
+"""Requests under way, their replies, and the base class of machines, which are asked with them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class Answer:
-    """A whole reply.
+    """A complete reply.
 
     Attributes:
-        facts: What its lines tell.
+        facts: The facts in its lines.
         lines: Its lines.
-        data: Its bytes by job and stream.
-        offsets: Where those bytes begin.
-        absent: Whether there was no runner to give one.
+        data: Its bytes, by job and stream.
+        offsets: The offset in the stream at which those bytes begin.
+        absent: Whether no runner was there to reply.
     """
 
     def __init__(self) -> None:
@@ -58,12 +58,12 @@ class Answer:
 
     @property
     def done(self) -> list[str]:
-        """Its lines that tell what was done to jobs."""
+        """Return the lines that say what was done to jobs."""
         words = ("signalled", "ended", "apart", "stopped", "survivors", "removed", "busy", "absent")
         return [line for line in self.lines if line.split()[:1] and line.split()[0] in words]
 
     def words(self, first: str) -> list[list[str]]:
-        """The words after ``first`` of the lines that begin with it."""
+        """Return the words after ``first`` of each line that begins with it."""
         return [line.split()[1:] for line in self.lines if line.split()[:1] == [first]]
 
 
@@ -85,17 +85,17 @@ class Exchange:
             pass
 
     def order(self, *lines: str) -> None:
-        """Say lines."""
+        """Send lines."""
         self.say("".join(line + "\n" for line in lines).encode())
 
     @property
     def ready(self) -> int:
-        """How often the runner has said that it waits for more."""
-        # Not counted as equal: every event without fields is.
+        """Return how often the runner has said that it waits for orders."""
+        # Not list.count: events without fields all equal each other.
         return sum(isinstance(event, Ready) for event in self.events)
 
     def hang_up(self) -> None:
-        """End its standard input, as a client that goes does."""
+        """Close its standard input, as a client that ends does."""
         assert self.process.stdin
         try:
             self.process.stdin.close()
@@ -103,7 +103,7 @@ class Exchange:
             pass
 
     def read_until(self, condition: Callable[[], Any], *, seconds: float = 60.0) -> bool:
-        """Read until a condition holds; say whether it does, or everything ended before."""
+        """Read until a condition holds; return False if all output ends before that."""
         assert self.process.stdout
         assert self.process.stderr
         names = {self.process.stdout.fileno(): "out", self.process.stderr.fileno(): "err"}
@@ -125,7 +125,7 @@ class Exchange:
         return True
 
     def finish(self, *, seconds: float = 60.0) -> Answer:
-        """Read the rest of the reply."""
+        """Read the rest of the reply; return the whole of it."""
         whole = self.read_until(lambda: self.reply.ended, seconds=seconds)
         self.close()
         assert whole, f"the reply is not whole: {self.answer.lines} {self.reply.said!r}"
@@ -144,18 +144,18 @@ class Exchange:
 
 
 OUT, ERR = "one\ntwo\nthree\n", "oops\n"
-"""What :meth:`Machine.say` writes unless it is told otherwise."""
+"""What :meth:`Machine.say` writes by default, to standard output and standard error."""
 
 
 class Machine(ABC):
-    """A machine for one test, whatever kind of runner it has: asked through the protocol, as a client asks.
+    """A machine for one test, with any kind of runner, asked through the protocol as a client asks.
 
-    What a job does has a neutral name here (:meth:`say_spec`, :meth:`forever_spec`); each kind of machine makes of it
-    what it can run.
+    :meth:`say_spec` and :meth:`forever_spec` describe jobs in neutral terms; each kind of machine makes of them what
+    it can run.
 
     Attributes:
-        home: Where rjob's files are there.
-        space: The owner below the machine's own that is asked; empty for the machine's own.
+        home: The folder of rjob's files on it.
+        space: The space that is asked; empty for none.
     """
 
     home: Path
@@ -165,25 +165,25 @@ class Machine(ABC):
 
     @abstractmethod
     def begin(self, marker: str, data: bytes, *, env: Mapping[str, str] | None = None) -> Exchange:
-        """Ask with these bytes, and keep talking.
+        """Send these bytes and keep the exchange open.
 
         Args:
-            marker: What frames the reply.
+            marker: The random word that frames the reply.
             data: The request; it may be cut short.
-            env: The environment to ask in, where a machine has one.
+            env: The environment of the runner, on a machine that has one.
         """
 
     @abstractmethod
     def launch_of(self, spec: JobSpec, uuid: str) -> Launch:
-        """A job as this machine's runner is given it."""
+        """Prepare a job for this machine's runner."""
 
     @abstractmethod
     def say_spec(self, status: int = 0, out: str = OUT, err: str = ERR, *, gate: str = "", **more: Any) -> JobSpec:
-        """A job that writes both texts and exits; with a gate, once :meth:`release` has opened that."""
+        """Describe a job that writes both texts and exits; with a gate, only after :meth:`release` opens that."""
 
     @abstractmethod
     def forever_spec(self, **more: Any) -> JobSpec:
-        """A job that writes ``began`` and never ends by itself; :meth:`begun` counts how often that is run."""
+        """Describe a job that writes ``began`` and never ends by itself; :meth:`begun` counts its runs."""
 
     @abstractmethod
     def release(self, gate: str) -> None:
@@ -191,42 +191,42 @@ class Machine(ABC):
 
     @abstractmethod
     def begun(self, uuid: str) -> int:
-        """How often a job's command has begun, of those that run for ever."""
+        """Count how often the command of a :meth:`forever` job has begun."""
 
     @abstractmethod
     def kill(self, uuid: str) -> None:
-        """End everything of a job at once, so that nobody records how it ended."""
+        """Kill all processes of a job at once, so that its end is not recorded."""
 
     @abstractmethod
     def out(self, uuid: str, stream: str = "out") -> bytes:
-        """What a job has written, without asking for it."""
+        """Return what a job has written, without asking the runner."""
 
     @abstractmethod
     def ended(self, uuid: str, *, seconds: float = 30.0) -> Verdict:
-        """How a job ended, once that is recorded."""
+        """Wait until the end of a job is recorded; return how it ended."""
 
     @abstractmethod
     def settled(self, uuid: str) -> None:
-        """Wait until nothing of a job that has ended works any more."""
+        """Wait until no process works any more for a job that has ended."""
 
     @abstractmethod
     def file(self, name: str) -> str:
-        """Where a file of that name would be on the machine."""
+        """Return the path on the machine for a file of that name."""
 
     @abstractmethod
     def content(self, path: str) -> bytes:
-        """What a file on the machine holds."""
+        """Return the content of a file on the machine."""
 
     @abstractmethod
     def half_made(self) -> list[str]:
-        """What is left there of requests that were begun and not done."""
+        """Return what unfinished requests have left on the machine."""
 
     # ------------------------------------------------------------------------------------------------ asking
 
     def open(
         self, operation: str, *lines: str | bytes, body: bytes = b"", env: Mapping[str, str] | None = None
     ) -> Exchange:
-        """Ask and keep talking."""
+        """Send a request and keep the exchange open."""
         marker = new_marker()
         data = request(marker, operation, *lines, body=body, home=str(self.home), space=self.space)
         return self.begin(marker, data, env=env)
@@ -234,28 +234,28 @@ class Machine(ABC):
     def ask(
         self, operation: str, *lines: str | bytes, body: bytes = b"", env: Mapping[str, str] | None = None
     ) -> Answer:
-        """Ask for an operation whose client has no more to say."""
+        """Perform an operation that takes no orders after its request."""
         exchange = self.open(operation, *lines, body=body, env=env)
         exchange.hang_up()
         return exchange.finish()
 
     def change(self, operation: str, *words: str, jobs: Sequence[str]) -> Answer:
-        """Ask for an operation that lets its client choose: it chooses all of these jobs."""
+        """Perform an operation that lets its client choose among the selected jobs; choose all of these."""
         exchange = self.open(operation, *words, *(f"instance {job}" for job in jobs))
         exchange.read_until(lambda: exchange.ready or exchange.reply.ended)
-        # What comes next tells how the jobs are then.
+        # The facts that follow show the jobs after the operation.
         exchange.answer.facts = exchange.answer.facts.again()
         exchange.order(*jobs, "end")
         return exchange.finish()
 
     def collect(self, *orders: str, selectors: Sequence[str] = ()) -> Exchange:
-        """Begin to collect, with these orders."""
+        """Begin to collect output, with these orders."""
         exchange = self.open("collect", *selectors)
         exchange.order(*orders)
         return exchange
 
     def read(self, job: str, out: str = "0", err: str = "0") -> Answer:
-        """What there is of a job's streams from these places on."""
+        """Read a job's streams from these positions on."""
         return self.collect(f"add {job} {out} {err}", "once", "end").finish()
 
     # ------------------------------------------------------------------------------------------------ jobs
@@ -275,15 +275,15 @@ class Machine(ABC):
         return self.start_spec(self.say_spec(*words, **more))
 
     def forever(self, **more: Any) -> str:
-        """Start :meth:`forever_spec`."""
+        """Start :meth:`forever_spec`; return its instance id."""
         return self.start_spec(self.forever_spec(**more))
 
     def copy(self, data: bytes) -> str:
-        """Start a job that writes what it is given as its standard input."""
+        """Start a job that copies its standard input to its output."""
         return self.start_spec(JobSpec(argv=("cat",), stdin=data))
 
     def done(self, *words: Any, **more: Any) -> str:
-        """Start :meth:`say_spec`, and wait until it has ended and nothing of it works any more."""
+        """Start :meth:`say_spec`; return once it has ended and no process works for it any more."""
         job = self.say(*words, **more)
         self.ended(job)
         self.settled(job)

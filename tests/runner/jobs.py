@@ -1,4 +1,4 @@
-"""What the tests of real jobs share: lines that jobs run, programs, and waiting for what they write."""
+"""Helpers for the tests of real jobs: shell lines, programs, and waiting for output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def wait_for_line(host: Host, job: str, line: bytes = b"ready\n") -> None:
 
 
 def dumper(folder: Path, name: str = "dump") -> str:
-    """A program that writes its words, each with a NUL behind it."""
+    """Create a program that writes each of its arguments with a NUL after it."""
     path = folder / name
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def dumper(folder: Path, name: str = "dump") -> str:
 
 
 def run_all(host: Host, specs: Sequence[JobSpec]) -> list[str]:
-    """Start jobs with one request; return them when they have ended."""
+    """Start jobs with one request; return their instance ids once all have ended."""
     launches = [launch_of(spec, str(uuids.uuid4())) for spec in specs]
     answer = host.launch(*launches)
     names = [launch.uuid for launch in launches]

@@ -1,4 +1,4 @@
-"""A machine in memory that is asked as :class:`runner.conftest.Host` is: from other threads, through real pipes."""
+"""A machine in memory that is asked like :class:`runner.conftest.Host`: from other threads, through real pipes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rjob.transports.base import Stream
 
 SHELL_PARTS = ("spec", "env")
-"""What the POSIX runner adds to the neutral specification: here it is left out, for nothing here may read it."""
+"""The parts that only the POSIX runner reads. They are left out here, so that nothing can depend on them."""
 
 
 class PipedCommand(FakeCommand):
@@ -47,7 +47,7 @@ class PipedCommand(FakeCommand):
 
 
 class PipedProcess:
-    """What an exchange needs of a process: its pipes, and its end."""
+    """The pipes and the end of a request in memory, in the form that an exchange expects of a process."""
 
     def __init__(self, streams: tuple[IO[bytes], IO[bytes], IO[bytes]], work: Future[int]) -> None:
         self.stdin, self.stdout, self.stderr = streams
@@ -144,7 +144,7 @@ class MemoryHost(Machine):
         return self.verdict(uuid)
 
     def settled(self, uuid: str) -> None:
-        """Nothing to wait for: an end is recorded by whoever makes it."""
+        """Return at once: a job's end in memory is recorded as soon as it happens."""
 
     def file(self, name: str) -> str:
         return name
@@ -159,7 +159,7 @@ class MemoryHost(Machine):
 
     def begin(self, marker: str, data: bytes, *, env: Mapping[str, str] | None = None) -> Exchange:
         (inner, stdin), (stdout, outer), (stderr, quiet) = os.pipe(), os.pipe(), os.pipe()
-        # It never says anything there.
+        # The runner in memory writes nothing to standard error.
         os.close(quiet)
         work = asyncio.run_coroutine_threadsafe(
             self._serve(os.fdopen(inner, "rb", 0), os.fdopen(outer, "wb", 0)), self._loop
@@ -171,7 +171,7 @@ class MemoryHost(Machine):
         return exchange
 
     async def _serve(self, inner: IO[bytes], outer: IO[bytes]) -> int:
-        """Let the runner read from one pipe and write to the other."""
+        """Run the runner with one pipe to read from and one to write to."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
         reading, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), inner)
@@ -189,7 +189,7 @@ class MemoryHost(Machine):
             writing.close()
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let the loop do something, and wait until it is done."""
+        """Run a coroutine in the loop's thread and wait until it is done."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """A second runner: the published table of operations, performed in memory and without a process.
 
-It shares nothing with the POSIX runner but the words of docs/reference/runner-protocol.md: whoever writes a runner for
-another kind of machine has to do what is done here, no more.  A command is a Python function of its job.  What it is to
-do stands in the neutral specification (``spec.json``): nothing here reads a shell's words.
+It shares only the words of docs/reference/runner-protocol.md with the POSIX runner: a runner for another kind of
+machine has to do what this one does, no more. A command is a Python function of its job; what it is to do stands in the
+neutral specification (``spec.json``), for nothing here reads a shell's words.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MACHINE = "memory-machine"
 
 @dataclass
 class MemoryChild:
-    """What is kept of a child, which runs elsewhere: its small files and its two streams."""
+    """A child job, which runs elsewhere: its small files and its two streams."""
 
     files: dict[str, bytes]
     streams: dict[str, bytes] = field(default_factory=lambda: {"out": b"", "err": b""})
@@ -33,7 +33,7 @@ class MemoryChild:
 
 @dataclass
 class MemoryJob:
-    """One job: its small files by name, its two streams, and what works on it."""
+    """One job: its small files by name, its two streams, and the task that runs it."""
 
     uuid: str
     id: int
@@ -49,17 +49,17 @@ class MemoryJob:
 
     @property
     def argv(self) -> list[str]:
-        """The words of its neutral specification."""
+        """Return the words of its neutral specification."""
         argv: list[str] = json.loads(self.files["spec.json"])["argv"]
         return argv
 
     @property
     def lives(self) -> bool:
-        """Whether anything works on it."""
+        """Tell whether its command runs."""
         return not self.killed and not self.ended.is_set()
 
     def kill(self) -> None:
-        """End it so that nobody records that."""
+        """End it without a record."""
         if self.work and self.lives:
             self.work.cancel()
             self.killed = True
@@ -76,14 +76,14 @@ class MemoryJob:
 
 
 GONE = MemoryJob("", 0, {})
-"""In place of a job that is not there any more."""
+"""Stands for a job that is no longer there."""
 
 
 class MemoryRunner:
-    """A machine's jobs.
+    """A runner with the jobs of one machine.
 
     Args:
-        command: What every job does: writes to its streams and returns an exit status.
+        command: The function that every job runs: it writes to the job's streams and returns an exit status.
     """
 
     def __init__(self, command: Callable[[MemoryJob], Awaitable[int]]) -> None:
@@ -97,7 +97,7 @@ class MemoryRunner:
         self.spaces: dict[str, MemoryRunner] = {}
 
     async def __call__(self, command: FakeCommand) -> int:
-        """Serve one request: the handler of a fake machine."""
+        """Serve one request, as the handler of a fake machine."""
         self.requests += 1
         reader = Reader(command)
         try:
@@ -106,7 +106,7 @@ class MemoryRunner:
         except Refused:
             return 1
         if not self.installed:
-            # Whatever is asked first finds no runner; the next request brings it.
+            # The first request finds no runner; the next one installs it.
             self.installed = "mkdir" in command.argv[2]
             await command.write(f"{marker} {'installed' if self.installed else 'absent'}\n".encode())
             return 0
@@ -121,7 +121,7 @@ class MemoryRunner:
         return 0
 
     async def perform(self, talk: Talk) -> None:
-        """Read the rest of a request, and do it once all of it is there."""
+        """Read the rest of a request, then perform it."""
         operation, count, size, *space = (await talk.reader.line()).split() + [""]
         lines = [await talk.reader.line() for _ in range(int(count))]
         if await talk.reader.line() != "go":
@@ -152,7 +152,7 @@ class MemoryRunner:
             await talk.say(f"started {job.uuid}")
 
     def kept(self, uuid: str) -> Iterator[tuple[str, bytes]]:
-        """What a job that repeats another one takes over."""
+        """Return the files that a retry takes over from the earlier job."""
         return (
             (name, data)
             for name, data in self.jobs[uuid].files.items()
@@ -185,7 +185,7 @@ class MemoryRunner:
                 await self.look_on(talk, places)
 
     async def take_orders(self, talk: Talk, places: dict[str, dict[str, int]]) -> str:
-        """Do what the client says, up to what it does not say of a job; one that goes has said all."""
+        """Carry out orders up to one that concerns no single job; return that, or ``end`` if the client hangs up."""
         while True:
             try:
                 word, *rest = (await talk.reader.line()).split() or [""]
@@ -206,7 +206,7 @@ class MemoryRunner:
                 return word
 
     async def look_on(self, talk: Talk, places: dict[str, dict[str, int]]) -> None:
-        """Send what is new, until the client says something; if that is all there ever will be, only that."""
+        """Send new output until the client says something; return at once if all watched jobs are over."""
         if places and not await self.look(talk, places):
             return
         word = asyncio.create_task(talk.reader.line())
@@ -214,13 +214,13 @@ class MemoryRunner:
             while not word.done():
                 await self.look(talk, places)
                 await asyncio.sleep(0.01)
-            # Whether it said something or went, orders are read next.
+            # Take the error of a client that hung up; orders are read next in any case.
             word.exception()
         finally:
             word.cancel()
 
     async def look(self, talk: Talk, places: dict[str, dict[str, int]]) -> bool:
-        """Send what is new of the watched jobs, tell of those that are over; say whether any is left."""
+        """Send new output of the watched jobs and report those that are over; tell whether any is left."""
         for uuid in list(places):
             if not (job := self.jobs.get(uuid)):
                 await talk.say(f"gone {uuid}")
@@ -235,7 +235,7 @@ class MemoryRunner:
         return bool(places)
 
     async def send_new(self, talk: Talk, job: MemoryJob, at: dict[str, int]) -> None:
-        """Send a job's streams from where they have come to; say first if one has become too short for that."""
+        """Send a job's streams from their positions on; if a stream is shorter than that, say so first."""
         for name, place in at.items():
             data, start = job.streams[name], place
             if start > len(data):
@@ -249,7 +249,7 @@ class MemoryRunner:
             at[name] = len(data)
 
     async def choose(self, talk: Talk, selectors: tuple[str, ...]) -> list[MemoryJob]:
-        """Tell of jobs, and let the client say which of them it means."""
+        """Report the selected jobs; return those that the client chooses."""
         await self.describe(talk)
         found = await self.select(talk, list(selectors))
         if not found:
@@ -307,13 +307,13 @@ class MemoryRunner:
             return
         job.files["stop"] = f"{name} {NOW}".encode()
         job.signal(name)
-        # Nobody else records the end of one that was killed.
+        # The end of a job that was killed is recorded here, if at all.
         job.end("killed")
         await talk.say(f"stopped {job.uuid}")
 
     async def do_record_lost(self, talk: Talk, word: str, uuids: str) -> None:
         for uuid in uuids.split():
-            # The record is irreversible: it is made of what is dead only.
+            # The record is irreversible: only dead jobs get one.
             if (job := self.jobs.get(uuid)) and job.killed:
                 job.end(word)
 

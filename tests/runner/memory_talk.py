@@ -1,4 +1,4 @@
-"""What the second runner reads and says: lines and bytes, as the protocol has them."""
+"""Reading requests and writing replies for the runner in memory: lines and bytes of the protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):
-    """The runner cannot do what it was asked for: ``CODE TEXT``, as an ``error`` line has them."""
+    """An operation that cannot be performed; the text is ``CODE TEXT``, as in an ``error`` line."""
 
 
 CUT = "cut the request ended early"
@@ -22,13 +22,13 @@ CUT = "cut the request ended early"
 
 @dataclass
 class Reader:
-    """A request's bytes, as lines and as bytes."""
+    """A request, read as lines and as bytes."""
 
     command: FakeCommand
     buffer: bytes = b""
 
     async def line(self) -> str:
-        """The next line; :class:`Refused` if the client goes before that is whole."""
+        """Read the next line; raise :class:`Refused` if the client hangs up before its end."""
         while b"\n" not in self.buffer:
             if not (data := await self.command.read()):
                 raise Refused(CUT)
@@ -78,8 +78,8 @@ def staged(lines: list[str], body: bytes, kept: Callable[[str], Iterable[tuple[s
 
     Args:
         lines: The lines.
-        body: What the parts of jobs are taken from.
-        kept: The files that a job takes over from an earlier one.
+        body: The bytes of the jobs' parts, one after the other.
+        kept: Returns the files that a job takes over from an earlier one.
     """
     jobs: list[Staged] = []
     for line in lines:
@@ -104,7 +104,7 @@ def staged(lines: list[str], body: bytes, kept: Callable[[str], Iterable[tuple[s
 
 
 def begin_at(data: bytes, place: str, cursor: int) -> int:
-    """Where in a stream a place is."""
+    """Return the byte offset of a position in a stream."""
     if place == "cursor":
         return cursor
     if place.startswith("tail:"):

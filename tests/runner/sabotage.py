@@ -1,4 +1,4 @@
-"""How tests let a runner die at a step, and what must hold of its files whatever has died."""
+"""Runners that die at a fault point, and what must hold of an owner's files whatever has died."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 DEAD = 2**22 + 5
-"""A number that no process has."""
+"""A process id that no process can have."""
 
 
 def counting(host: Host) -> Launch:
-    """A job that leaves a line each time it runs."""
+    """Make a job that writes a line to a file each time it runs."""
     return launch_of(JobSpec(line=f'echo "$RJOB_INSTANCE" >>{host.root}/ran'), str(uuids.uuid4()))
 
 
@@ -38,7 +38,7 @@ def runs(host: Host, uuid: str) -> int:
 
 
 def events(host: Host) -> list[dict[str, Any]]:
-    """The registry; every line must be whole."""
+    """Return the registry's events; fail if a line is not whole."""
     return [json.loads(line) for line in (host.owner / "registry.jsonl").read_text().splitlines() if line]
 
 
@@ -47,7 +47,7 @@ def next_id(host: Host) -> int:
 
 
 def quiet(host: Host) -> None:
-    """Wait until nothing of the machine works any more."""
+    """Wait until no process of the machine lives."""
     wait_until(lambda: not processes_with(f"RJOB_HOME={host.home}"), what="silence")
 
 
@@ -57,7 +57,7 @@ def launch_bytes(host: Host, launch: Launch) -> bytes:
 
 
 def send(host: Host, data: bytes) -> Exchange:
-    """Ask with bytes of one's own; the reply may be anything."""
+    """Send these bytes as a request; accept any reply."""
     exchange = host.spawn(RUNNER.words(), data.partition(b"\n")[0].decode() or "none")
     exchange.say(data)
     exchange.hang_up()
@@ -70,14 +70,14 @@ def send(host: Host, data: bytes) -> Exchange:
 
 
 def snapshot(host: Host) -> dict[str, bytes]:
-    """Every file of the owner's."""
+    """Return the content of every file in the owner's folder."""
     if not host.owner.exists():
         return {}
     return {str(path.relative_to(host.owner)): path.read_bytes() for path in host.owner.rglob("*") if path.is_file()}
 
 
 class Sabotage:
-    """The kept runner replaced by a variant, for one request."""
+    """A context in which a variant stands in the place of the kept runner."""
 
     def __init__(self, host: Host, script: bytes) -> None:
         self.host = host
@@ -90,14 +90,14 @@ class Sabotage:
         self._put(RUNNER.script)
 
     def _put(self, script: bytes) -> None:
-        # Renamed, as the installer does: somebody may be reading the other one.
+        # Renamed into place, as the installer does: a process may be reading the old file.
         new = self.host.script.with_name("new")
         new.write_bytes(script)
         new.replace(self.host.script)
 
 
 def kept_promises(host: Host, where: str) -> None:
-    """What must hold of the registry at any time."""
+    """Check what must hold of the registry at any time."""
     told = events(host)
     starts = [event for event in told if event["event"] == "start"]
     assert len({event["id"] for event in starts}) == len(starts), f"an id twice, after {where}"
@@ -115,7 +115,7 @@ def kept_promises(host: Host, where: str) -> None:
 
 
 def final(host: Host, uuid: str) -> Verdict:
-    """How a job stands, once that is final."""
+    """Wait until a job's state is final; return it."""
     wait_until(lambda: host.verdict(uuid).state not in (State.RUNNING, State.NOT_STARTED), what="an end")
     return host.verdict(uuid)
 

@@ -1,4 +1,4 @@
-"""What the runner and the gate tell of children: jobs on other hosts, whose copies lie in their parent's folder."""
+"""Facts about children, jobs on other hosts with copies in their parent's folder: reporting and reading them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AT = "2026-01-01T00:00:00Z"
 
 def lay_out(owner: Path, source: Path = PARENTS) -> None:
     shutil.copytree(source, owner)
-    # The runner looks only at folders that nobody else can write to.
+    # The runner reads only folders that nobody else can write to.
     owner.parent.chmod(0o700)
 
 
@@ -67,7 +67,7 @@ def test_the_runner_tells_children_of_other_machines(any_host: Host) -> None:
     parent = facts.jobs[SUITE]
     assert (parent.foreign, parent.machine) == (True, "other-machine")
     assert [child.host for child in parent.children.values()] == ["web1", "web2", "ada@web3:2222"]
-    # The same instance id under two machines: this one's counts, with its children.
+    # Two machines have a job with this instance id: this machine's counts, with its children.
     assert not facts.jobs[FAILED].foreign
     job, verdict = view(facts, parent, None)
     assert (job.foreign, verdict.state, verdict.record) == (True, State.DISCONNECTED, None)
@@ -93,7 +93,7 @@ def test_paths_of_children_and_of_other_machines_are_told_apart() -> None:
             f'm2/jobs/{B}/start:{{"id":6}}',
             f"m2/jobs/{B}/1/host:theirs",
             f"size 8 m2/jobs/{B}/1/err",
-            # Two machines with one instance id; folders that are neither.
+            # Another job with the instance id A; paths that name no job or child.
             f"m2/jobs/{A}/1/host:false",
             f"m2/other/{A}/host:false",
             f"{B}/jobs/1/host:false",

@@ -1,4 +1,4 @@
-"""Where children and their parent stand: the rules as a table, and what holds whatever the children are."""
+"""The states of children and of their parent: the rules as a table, and properties that hold for any children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many at the owner's lock at the same time, and what dead holders of it leave behind."""
+"""The owner's lock under contention, and what dead holders leave behind."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_dead_holder_s_lock_is_broken(any_host: Host, holder: Callable[[], str
     quiet(any_host)
     words = holder().split()
     (any_host.owner / "lock").write_text(holder() + "\n")
-    # Somebody died while breaking it, too.
+    # A contender has died while it broke the lock.
     (any_host.owner / f"breaking.{DEAD}.7.{boot()}").touch()
     (any_host.owner / f"lock.{words[0]}.{words[1]}").write_text(holder() + "\n")
     job = any_host.line("exit 0")
@@ -54,11 +54,11 @@ def test_a_dead_holder_s_lock_is_broken(any_host: Host, holder: Callable[[], str
 
 
 def test_only_one_is_ever_inside(any_host: Host) -> None:
-    """Many break a dead holder's lock again and again; a probe inside tells whether two are there."""
+    """Break a dead holder's lock again and again; a probe tells whether two runners are inside at once."""
     any_host.ended(any_host.line("exit 0"))
     quiet(any_host)
     inside = any_host.root / "inside"
-    # Every third one dies with the lock in its hand.
+    # About a third of the holders die while they have the lock.
     probe = f"""mkdir {inside} || echo x >>{any_host.root}/clash
         sleep 0.01
         rmdir {inside}

@@ -1,18 +1,19 @@
 """The contract of every runner: each operation of the table, asked through the protocol, on every kind of machine.
 
-What jobs write, and looking on at them, is in ``test_contract_output.py``.
+What jobs write, and following it, is tested in ``test_contract_output.py``.
 
 Left out for the runner in memory, because it has neither files nor processes, and tested in the modules named:
 
-- what lies in the owner's folder: the registry, the lists, what a removal or a rebuild leaves (``test_operations.py``);
-- files that are damaged, full, or somebody else's, and steps at which a runner dies (``test_damaged_files.py``,
+- what an owner's folder holds: the registry, the lists, what a removal or a rebuild leaves (``test_operations.py``);
+- files that are damaged or belong to others, full disks, and steps at which a runner dies (``test_damaged_files.py``,
   ``test_full_disks.py``, ``test_foreign_files.py``, ``test_crashes.py``, ``test_contention.py``);
-- whole process trees, strangers, signals that a program handles, time limits (``test_signals.py``, ``test_detach.py``);
+- process trees, processes of others, signals that a program handles, time limits (``test_signals.py``,
+  ``test_detach.py``);
 - words, variables, directories, scripts and secrets of a command (``test_launch.py``, ``test_words.py``,
   ``test_start.py``);
 - other machines under the same home, other boots and containers (``test_operations.py``, ``test_lock.py``): a machine
   in memory has its home to itself;
-- how the runner is found and sent (``test_protocol.py``, ``test_crashes.py``).
+- how the runner is found and installed (``test_protocol.py``, ``test_crashes.py``).
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ if TYPE_CHECKING:
 
 
 def new(machine: Machine, *words: object, **more: object) -> Launch:
-    """A job that says something, not started yet."""
+    """Make a job that writes something, not started yet."""
     return machine.launch_of(machine.say_spec(*words, **more), str(uuids.uuid4()))  # type: ignore[arg-type]
 
 
 def stop(machine: Machine, *jobs: str) -> list[str]:
-    """Stop jobs; return what is told of each."""
+    """Stop jobs; return the line about each."""
     return machine.change("stop", "TERM", "10", jobs=jobs).done
 
 
@@ -308,7 +309,7 @@ def test_remove(machine: Machine) -> None:
     assert machine.ask("facts", "id 1", "all").facts.selected == [[], [busy]]
     assert machine.ask("facts").facts.total == 1
     last = machine.say()
-    # A number is never given twice.
+    # An id is never used twice.
     assert machine.ask("facts", "id 3").facts.selected == [[last]]
 
 
@@ -341,6 +342,6 @@ def test_info(machine: Machine) -> None:
 
 def test_every_operation_is_asked_for() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_contract*.py"))
-    # Asked for by the machine's own methods.
+    # The methods of Machine ask for these.
     helpers = {"start", "facts", "collect"}
     assert [operation for operation in OPERATIONS.keys() - helpers if f'"{operation}"' not in text] == []

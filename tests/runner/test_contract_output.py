@@ -1,4 +1,4 @@
-"""The contract of every runner, of what jobs write: reading, cursors, saving, and looking on until they end."""
+"""The contract of every runner for output: reading, cursors, saving, and following until jobs end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def streams(answer: Answer, job: str) -> list[tuple[int | None, bytes | None]]:
-    """Where the bytes of a job's two streams begin, and they; None for no bytes."""
+    """Return the offset and the bytes of each of a job's two streams; None for no bytes."""
     return [(answer.offsets.get((job, name)), answer.data.get((job, name))) for name in ("out", "err")]
 
 
@@ -31,7 +31,7 @@ def test_reading_from_anywhere(machine: Machine) -> None:
     whole, nothing = b"one\ntwo\nthree\nfour", (None, None)
     assert read("0", "0") == [(0, whole), (0, b"err")]
     assert read("4", "1") == [(4, whole[4:]), (1, b"rr")]
-    # Who is beyond the end has read what is no more.
+    # A cursor beyond the end means that the stream has shrunk: it is read from its begin.
     assert read("1000", "3") == [(0, whole), nothing]
     assert f"shrank {job}/out 1000 {len(whole)}" in machine.read(job, "1000", "-").lines
     assert read("tail:2", "-") == [(8, b"three\nfour"), nothing]
@@ -40,7 +40,7 @@ def test_reading_from_anywhere(machine: Machine) -> None:
     assert read("cursor", "cursor") == [(0, whole), (0, b"err")]
     assert machine.ask("received", f"{job} 4 0").lines == []
     assert read("cursor", "cursor") == [(4, whole[4:]), (0, b"err")]
-    # A cursor only goes forward.
+    # A cursor only moves forward.
     machine.ask("received", f"{job} 2 3")
     assert read("cursor", "cursor") == [(4, whole[4:]), nothing]
     assert machine.job(job).received == (4, 3)
@@ -94,7 +94,7 @@ def test_what_is_new_goes_into_a_file_there(machine: Machine) -> None:
 
 
 def told(exchange: Exchange, word: str, *jobs: str) -> bool:
-    """Read until just these jobs were told of with that word."""
+    """Read until exactly these jobs have been reported with that word."""
     return exchange.read_until(lambda: exchange.answer.words(word) == [[job] for job in jobs], seconds=20)
 
 
@@ -132,7 +132,7 @@ def test_jobs_are_added_and_dropped_while_it_collects(machine: Machine) -> None:
 def test_ends_are_told_without_bytes(machine: Machine) -> None:
     job, done = machine.say(3, gate="go"), machine.done()
     exchange = machine.collect(f"add {job} - -", f"add {done} - -", "look")
-    # Ended ones are told at once.
+    # A job that has ended is reported at once.
     assert told(exchange, "ended", done)
     machine.release("go")
     assert told(exchange, "ended", done, job)
@@ -160,7 +160,7 @@ def test_a_job_that_goes_is_told(machine: Machine) -> None:
     exchange = machine.collect(f"add {job} 0 0", f"add {nobody} 0 0", "look")
     assert told(exchange, "gone", nobody)
     machine.change("remove", "10", jobs=[job])
-    # It ends first, and goes then.
+    # It is stopped before it is removed: either may be reported.
     assert exchange.read_until(
         lambda: [job] in exchange.answer.words("gone") + exchange.answer.words("ended"), seconds=20
     )

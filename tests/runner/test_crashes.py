@@ -1,4 +1,4 @@
-"""What is left when something dies at the worst moment: nothing lost, nothing twice, nothing mixed up."""
+"""Requests that are cut and processes that die at any step: nothing is lost, done twice or mixed up."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ CURSOR = ["locked", "cursor-moved", "registry-written", "pending-emptied", "unlo
 
 
 def deaths(points: list[str]) -> Iterator[tuple[str, bytes]]:
-    """The runner, dying at each of those fault points."""
+    """Yield, for each of those fault points, a runner that dies there."""
     for point in points:
         yield point, runner_with(point, "kill -KILL $$")
 
@@ -118,7 +118,7 @@ def test_a_start_that_dies_at_any_step_and_is_repeated_runs_once(host: Host) -> 
     for where, script in deaths(START):
         launch = counting(host)
         with Sabotage(host, script):
-            # Whoever is killed behind the commit may have answered already.
+            # A runner that is killed after the commit may have replied already.
             ended = send(host, launch_bytes(host, launch)).reply.ended
             assert not ended or where in START[-4:], where
         answer = host.launch(launch)
@@ -141,7 +141,7 @@ def test_a_start_that_dies_at_any_step_and_is_repeated_runs_once(host: Host) -> 
 
 
 def begin_to_remove(host: Host, *jobs: str) -> None:
-    """Ask for a removal that does not get far."""
+    """Send a request for a removal to a runner that will die."""
     asked = request(new_marker(), "remove", "-", *(f"instance {job}" for job in jobs), home=str(host.home))
     send(host, asked + "".join(f"{job}\n" for job in (*jobs, "end")).encode())
 
@@ -158,7 +158,7 @@ def test_a_remove_that_dies_at_any_step_and_is_repeated_removes(host: Host) -> N
         with Sabotage(host, script):
             begin_to_remove(host, *names)
         host.change("remove", "-", jobs=names)
-        # Whoever takes the lock next finishes what a dead holder began; a job that is out of the way is not asked for.
+        # The next holder of the lock completes what a dead one began; a job that is already moved away is not selected.
         host.ask("received", f"{names[0]} 0 0")
         for job in jobs:
             assert not host.folder(job.uuid).exists(), where
@@ -167,7 +167,7 @@ def test_a_remove_that_dies_at_any_step_and_is_repeated_removes(host: Host) -> N
         kept_promises(host, where)
         assert list((host.owner / "ids").iterdir()) == [], where
         assert next_id(host) > events(host)[-1]["id"], where
-    # What the killed ones had put aside goes with the next one's.
+    # What the killed runners had moved aside is deleted with the next removal.
     last = counting(host)
     host.launch(last)
     host.ended(last.uuid)
@@ -177,7 +177,7 @@ def test_a_remove_that_dies_at_any_step_and_is_repeated_removes(host: Host) -> N
 
 
 def test_what_a_dead_remove_still_moves_is_journalled(host: Host) -> None:
-    """A killed runner's mv lives on, and may end after somebody else has taken the lock."""
+    """Check the journal for a removal whose runner was killed: its mv may end after another runner has the lock."""
     job = host.line("exit 0")
     host.ended(job)
     host.settled(job)
@@ -185,7 +185,7 @@ def test_what_a_dead_remove_still_moves_is_journalled(host: Host) -> None:
         begin_to_remove(host, job)
     assert host.folder(job).exists()
     host.ended(host.line("exit 0"))
-    # Here the mv would end: there is nothing left for it.
+    # If the mv ended only now, it would find nothing to move.
     assert not host.folder(job).exists()
     assert [event["instance"] for event in events(host) if event["event"] == "remove"] == [job]
     kept_promises(host, "a remove")
@@ -198,10 +198,10 @@ def test_what_a_dead_start_still_moves_does_not_arrive(host: Host) -> None:
         send(host, launch_bytes(host, launch))
     assert len(list((host.owner / "new").glob(f"*/{launch.uuid}"))) == 1
     host.ended(host.line("exit 0"))
-    # Here the mv would end: there is nothing left for it.
+    # If the mv ended only now, it would find nothing to move.
     assert list((host.owner / "new").glob(f"*/{launch.uuid}")) == []
     kept_promises(host, "a start")
-    # Asked for again, it is started.
+    # A repeated request starts it.
     assert host.launch(launch).words("started") == [[launch.uuid]]
     host.ended(launch.uuid)
     assert runs(host, launch.uuid) == 1
@@ -222,13 +222,13 @@ def test_a_cursor_that_dies_at_any_step_is_never_half_moved(host: Host) -> None:
 
 
 SUPERVISOR = [
-    # In become, with the supervisor or without: $1 is its process in the function that claims, $9 behind that.
+    # In become.sh, with the command's process or alone: the supervisor is $1 in rj_claim, and $9 after that.
     *(("claimed", command) for command in ('kill -KILL "$1" $$', 'kill -KILL "$1"')),
     *((point, f'kill -KILL "$9"{own}') for point in ("main-written", "started") for own in (" $$", "")),
     ("command-ended", "kill -KILL $$"),
     ("end-recorded", "kill -KILL $$"),
 ]
-"""Where a supervisor dies: before its command begins, with it or alone, and when that has ended."""
+"""Where a supervisor dies: before its command begins, together with it or alone, and when the command has ended."""
 
 
 def test_a_supervisor_that_dies_at_any_step_never_runs_a_job_twice(host: Host) -> None:

@@ -1,4 +1,4 @@
-"""Damaged and lost files of an owner cost nothing but what was in them."""
+"""Damaged and lost files of an owner: only what was in them is lost."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_damaged_registry_costs_nothing_but_the_damage(any_host: Host, damage:
     assert names == [[job], [fresh]]
     any_host.ask("compact")
     assert any_host.ask("rebuild").lines == ["rebuilt 2"]
-    # A number that anything tells of is not given again.
+    # An id that any line mentions is not given again.
     number = 78 if b'"id":77' in damage else 2
     assert any_host.ask("facts", "id 1", f"id {number}").facts.selected == [[job], [fresh]]
     if b'"instance":"1111' not in damage and damage.strip():
@@ -105,7 +105,6 @@ def test_rebuild_of_more_jobs_than_an_argument_list_holds(host: Host) -> None:
     host.install()
     host.ended(host.line("exit 0"))
     quiet(host)
-    # Very long home, so that fewer jobs do: what counts is the length of the list of files.
     for number in range(2, 2600):
         name = f"{number:08d}-0000-4000-8000-000000000000"
         folder = host.folder(name)
@@ -115,7 +114,7 @@ def test_rebuild_of_more_jobs_than_an_argument_list_holds(host: Host) -> None:
             f'{{"v":1,"event":"start","id":{number},"instance":"{name}","time":"t","command":"x"}}\n'
         )
         (folder / "exit").write_text("1 0 - 2026-01-01T00:00:00Z\n")
-    # A smaller limit stands for more jobs: a quarter of the stack is what the kernel allows.
+    # A lower limit instead of more jobs: the kernel allows arguments as long as a quarter of the stack.
     marker = new_marker()
     command = ["sh", "-c", 'ulimit -s 512; exec "$@"', "sh", *RUNNER.words()]
     exchange = host.spawn(command, marker)

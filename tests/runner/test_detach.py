@@ -1,4 +1,4 @@
-"""The ways in which a job gets a session of its own: each starts, receives, stops, and survives its caller."""
+"""The ways to give a job a session of its own: with each, it starts, is received, stops, and survives its caller."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UTILITIES = (
 
 @pytest.fixture(params=["setsid", "perl", "python3", "none"])
 def rung_host(request: pytest.FixtureRequest, make_host: Callable[..., Host]) -> Host:
-    """A machine that has only one of the programs that give a process a session of its own."""
+    """Provide a machine that has at most one of the programs that give a process a session of its own."""
     host = make_host()
     folder = host.root / "few"
     folder.mkdir()
@@ -62,7 +62,7 @@ def test_every_rung_starts_receives_and_stops(rung_host: Host) -> None:
 
 def test_every_rung_survives_the_end_of_the_caller_s_session(rung_host: Host) -> None:
     job = rung_host.line(FOREVER)
-    # What a connection does that ends: everything in the session of the request is hung up.
+    # At the end of a connection, everything in the request's session gets SIGHUP.
     group = rung_host.asked[-1].process.pid
     try:
         os.killpg(group, signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""Facts from the lines of a reply: what makes sense is taken, what does not is passed over."""
+"""Reading facts from the lines of a reply: what makes sense is taken, the rest is ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others put in the way: links, somebody else's folders, names that are none, a read-only home."""
+"""Obstacles in an owner's place: symbolic links, folders of others, invalid names, a read-only home."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_home_of_somebody_else_is_left_alone(any_host: Host, place: str) -> No
     quiet(any_host)
     before = snapshot(any_host)
     os.chown(any_host.home if place == "home" else any_host.owner, 12345, 12345)
-    # Nothing of what lies there is run either.
+    # No program that lies there is run either.
     for attempt in (any_host.install, lambda: any_host.ask("facts", "all")):
         with pytest.raises(OwnerError) as caught:
             attempt()

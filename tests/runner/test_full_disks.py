@@ -1,4 +1,4 @@
-"""A full disk: what does not fit is refused whole, and nothing that happened goes missing."""
+"""A full disk: what does not fit is refused as a whole, and nothing that happened is missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def small_disk(tmp_path: Path, as_root: None) -> Iterator[Path]:
-    """A file system that is soon full."""
+    """Provide a file system that is soon full."""
     place = tmp_path / "disk"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(place)], check=True)
@@ -36,7 +36,7 @@ def small_disk(tmp_path: Path, as_root: None) -> Iterator[Path]:
 
 
 def fill(place: Path) -> Path:
-    """Leave no byte free."""
+    """Fill a file system to the last byte; return the file that fills it."""
     filler = place / "filler"
     with filler.open("ab", buffering=0) as file:
         for size in (65536, 4096, 1):
@@ -87,7 +87,7 @@ def test_a_full_disk_does_not_change_how_a_job_ended(
     filler.unlink()
     quiet(host)
     (host.folder(job) / "out").write_bytes(b"")
-    # The journal catches up: nothing that happened is missing.
+    # The registry catches up: nothing that happened is missing.
     other = host.line("exit 0")
     host.ended(other)
     quiet(host)

@@ -1,4 +1,4 @@
-"""The gate: whatever bytes a host sends, what comes through can be held, compared, printed and written as JSON."""
+"""Values from a host that sends any bytes: they can be held, compared, printed and written as JSON."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ SPICE: list[bytes] = [
 
 @st.composite
 def replies(draw: st.DrawFn) -> bytes:
-    """A real reply to which some things were done."""
+    """Draw a real reply with random changes."""
     data = bytearray(REAL)
     for _ in range(draw(st.integers(0, 6))):
         at = draw(st.integers(0, len(data)))
@@ -106,7 +106,7 @@ def replies(draw: st.DrawFn) -> bytes:
 
 
 def through(data: bytes, pieces: int = 7) -> Facts:
-    """What comes through the whole of the reading side."""
+    """Read a reply in pieces; return the facts in it."""
     reply = Reply(MARKER)
     facts = Facts()
     whole = f"{MARKER} begin\n".encode() + data + f"\n{MARKER} end\n".encode()
@@ -119,7 +119,7 @@ def through(data: bytes, pieces: int = 7) -> Facts:
 
 
 def use(facts: Facts) -> None:
-    """Do with facts what verbs do."""
+    """Use facts as the verbs do."""
     jobs = []
     for host in ("gpu", None):
         for told in facts.jobs.values():
@@ -147,7 +147,7 @@ def check(job: Job, host: str | None) -> None:
     assert instance_of(job.instance_id)
     selector, _, at = job.ref.partition("@")
     if host is None:
-        # Only a name that can be no other machine's; see test_references_of_other_machines.
+        # Only if that name cannot mean another machine; see test_references_of_other_machines.
         assert at == (job.host or "")
     else:
         assert at == host

@@ -1,4 +1,4 @@
-"""How much a host may tell: a reply without end is an error, or costs nothing; signs of life are not part of it."""
+"""Limits on what a host may send: a reply without end is an error or costs no memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host whose answers bring nothing is asked again with growing pauses; one that is honest tells what is gone."""
+"""Hosts whose replies bring nothing new are asked again with growing pauses; what is gone is reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Liar(MemoryRunner):
-    """Says at once that a job has ended, and that it runs."""
+    """A runner that says at once that a job has ended, and that it runs."""
 
     asked = 0
 
@@ -35,7 +35,7 @@ class Liar(MemoryRunner):
 
 
 class Deserter(MemoryRunner):
-    """Goes at once."""
+    """A runner that ends each exchange at once."""
 
     asked = 0
 
@@ -45,7 +45,7 @@ class Deserter(MemoryRunner):
 
 
 class Counting(MemoryRunner):
-    """Knows who looks on."""
+    """A runner that counts the viewers that begin to follow."""
 
     def __init__(self) -> None:
         super().__init__(forever)

@@ -1,4 +1,4 @@
-"""A command is run exactly as it was given: its words, environment, input, directory and mask."""
+"""Commands run exactly as they were given: words, environment, input, directory and umask."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_what_is_no_program_is_not_found(any_host: Host, name: str) -> None:
 def test_the_environment_arrives_unchanged(any_host: Host) -> None:
     odd = dict.fromkeys(
         ["dir", "tool", "line", "job", "status", "home", "marker", "op", "count", "uuid"], "kept"
-    )  # the runner's own, less rj_
+    )  # names of the runner's own variables, without rj_
     odd |= {"EMPTY": "", "QUOTE": "it's", "NEWLINE": "a\nb\n", "EQUALS": "a=b=c", "GLOB": "* ? [a]", "TAB": "\t x "}
     odd |= {"DOLLAR": "$HOME `id`", "BACKSLASH": "a\\nb", "TZ": "Asia/Tokyo", "LC_ALL": "C", "CDPATH": "/tmp:/"}
     odd |= {"LONG": "x" * 50_000, "_UNDER": "1", "Z9": "2"}
@@ -41,7 +41,7 @@ def test_the_environment_arrives_unchanged(any_host: Host) -> None:
     text = {os.fsdecode(key): os.fsdecode(value) for key, value in got.items()}
     assert {key: text.get(key) for key in odd} == odd
     added = set(text) - set(any_host.env)
-    # PWD, _, SHLVL and the like are the shells' own.
+    # Shells set PWD, _, SHLVL and the like themselves.
     assert {"RJOB_INSTANCE", "RJOB_ID"} <= added
     assert added <= {"RJOB_INSTANCE", "RJOB_ID", "PWD", "_", "SHLVL", "OLDPWD", "A__z", "_AST_FEATURES"}
     assert text["RJOB_INSTANCE"] == job
@@ -199,7 +199,7 @@ def test_a_login_shell_reads_its_profile_and_hands_on_the_words(host: Host, logi
     assert shell
     host.env["SHELL"] = shell
     program = dumper(host.root / "programs")
-    # tcsh drops an empty word whatever one does.
+    # tcsh drops an empty word in any case.
     words = [*([] if login == "tcsh" else [""]), "a b", "$HOME", "it's", "*", "-x", "a;b", "\\"]
     argv, line = run_all(
         host,

@@ -1,4 +1,4 @@
-"""The lock: a link that names its holder, beside rjob 0.1's file, between containers, and where there are no links."""
+"""The lock, a link that names its holder: beside rjob 0.1's file, between containers, on file systems without links."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_living_holder_s_lock_is_waited_for(host: Host, form: str) -> None:
 
 
 def old_lock(host: Host) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """Take the lock as rjob 0.1 does."""
+    """Make a function that takes the lock as rjob 0.1 does, and runs a command with it."""
 
     def take(then: str) -> subprocess.CompletedProcess[str]:
         mine = f"{host.owner}/lock.mine"
@@ -134,7 +134,7 @@ def test_the_lock_of_0_1_and_this_one_exclude_each_other(any_host: Host) -> None
 
 
 HURRY = "rj_waits=$((rj_waits + 100))"
-"""At the fault point ``waiting``: a minute is over after a few rounds."""
+"""For the fault point ``waiting``: a few rounds use up the minute that a runner waits."""
 
 
 def refused(host: Host) -> OwnerError:
@@ -153,11 +153,11 @@ def test_who_holds_it_is_said(host: Host) -> None:
 
 
 def test_a_holder_in_another_container_is_never_robbed_and_is_named(host: Host) -> None:
-    """Its pid may be anybody's here: whether it lives, only its own namespace tells."""
+    """Keep to the lock of another pid namespace: only there can the holder's pid be checked."""
     lock = settle(host)
     holder = f"{DEAD} 5 {boot()} pid:[4026532000]"
     lock.symlink_to(holder)
-    # What is asked of a process answers "lives" for another pid namespace of this boot.
+    # Stub: a holder lives if it names a pid namespace, as for a holder in another one of this boot.
     lives = 'rj_alive() { [ "${4:--}" != - ]; }'
     with Sabotage(host, runner_with("waiting", f"{HURRY}\n{lives}")):
         error = refused(host)
@@ -179,7 +179,7 @@ def test_a_folder_in_its_place(host: Host) -> None:
 
 
 def without_links(host: Host) -> None:
-    """Let ``ln`` fail as it does on a file system without links."""
+    """Make ``ln`` fail as on a file system without links."""
     bin = host.root / "bin-without-links"
     bin.mkdir()
     (bin / "ln").write_text('#!/bin/sh\necho "ln: failed to create link: Operation not permitted" >&2\nexit 1\n')
@@ -210,7 +210,7 @@ def test_a_contender_that_dies_while_it_breaks(host: Host) -> None:
             exchange.close()
         host.ask("compact")
         assert not lock.is_symlink()
-    # The next one that breaks a lock takes away what they left.
+    # The next runner that breaks a lock removes what they left.
     lock.symlink_to(f"{DEAD} 5 {boot()} -")
     host.ask("compact")
     assert left(host) == []
@@ -222,7 +222,7 @@ def namespaced(argv: list[str]) -> list[str]:
 
 @requires_root
 def test_two_containers_break_one_lock(host: Host) -> None:
-    """Contenders of two pid namespaces: never are two inside."""
+    """Let contenders of two pid namespaces break a lock: two of them are never inside at once."""
     if subprocess.run(namespaced(["true"]), check=False, capture_output=True).returncode:
         pytest.skip("needs pid namespaces")
     lock = settle(host)
@@ -248,7 +248,7 @@ def _contained(host: Host) -> Exchange:
 
 
 def test_a_path_that_is_hard_to_read(tmp_path: Path) -> None:
-    """The link is read with ls: neither an arrow nor a quote in the path deceives."""
+    """Use a path with an arrow and a quote, which could mislead the reading of the link by ls."""
     host = Host(tmp_path, home=tmp_path / "a -> b 'c")
     try:
         lock = settle(host)

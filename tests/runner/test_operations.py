@@ -1,4 +1,4 @@
-"""What operations leave in an owner's folder, and do with real processes; what they answer: ``test_contract.py``."""
+"""The effects of operations on an owner's folder and on real processes; ``test_contract.py`` tests their replies."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_loss_is_journalled_once(any_host: Host) -> None:
 def test_death_by_a_signal_of_its_own(any_host: Host) -> None:
     verdict = any_host.ended(any_host.start(PYTHON, "-S", "-E", "-c", "import os; os.kill(os.getpid(), 15)"))
     assert verdict.state is State.FAILED
-    # Only ksh93 and yash tell a signal from a status.
+    # Only ksh93 and yash distinguish a signal from an exit status.
     assert (verdict.exit_code, verdict.signal) == ((None, 15) if any_host.shell in ("ksh", "yash") else (143, None))
 
 
@@ -82,7 +82,7 @@ def test_a_job_of_another_boot_is_lost(any_host: Host) -> None:
     folder = any_host.folder(job)
     (folder / "exit").unlink()
     words = (folder / "identity").read_text().split()
-    # A process of that number lives again: it is not the job's.
+    # A process with that id lives again, but it is not the job's.
     words[:3] = [str(os.getpid()), words[1], "11111111-1111-1111-1111-111111111111"]
     (folder / "identity").write_text(" ".join(words) + "\n")
     (folder / "main").write_text(f"{os.getpid()} 5\n")
@@ -99,7 +99,7 @@ def test_a_job_that_runs_on_another_machine_is_not_lost(any_host: Host) -> None:
     words = (folder / "identity").read_text().split()
     assert words[7:] == [MACHINE, "process", "-"]
     (folder / "exit").unlink()
-    # Another node of a cluster wrote it, which has a boot of its own.
+    # As another node of a cluster writes it, which has a boot id of its own.
     words[2], words[7] = "11111111-1111-1111-1111-111111111111", "node-7"
     (folder / "identity").write_text(" ".join(words) + "\n")
     verdict = any_host.verdict(job)
@@ -146,7 +146,7 @@ def test_compaction_loses_nothing_of_what_is_there(any_host: Host) -> None:
     with registry.open("a") as file:
         file.write(strange + "\n" + "not json\n" + '{"v":1,"event":"star')
     any_host.change("remove", "-", jobs=[gone])
-    # What was torn lost nothing but itself.
+    # A torn line costs only itself.
     assert json.loads(registry.read_text().splitlines()[-1])["event"] == "remove"
     before = registry.read_text().splitlines()
     any_host.ask("compact")

@@ -1,4 +1,4 @@
-"""Requests as bytes, replies as events: whatever pieces they come in, whatever is printed around them."""
+"""Requests as bytes and replies as events, in any pieces and with any output around them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ tellings = st.lists(
 
 
 def encode(events: Sequence[object]) -> bytes:
-    """What a runner would print for these events."""
+    """Encode events as a runner prints them."""
     parts = [MARK + b" begin\n"]
     for event in events:
         if isinstance(event, Line):
@@ -67,13 +67,13 @@ def encode(events: Sequence[object]) -> bytes:
 
 
 def cut(data: bytes, at: Sequence[int]) -> list[bytes]:
-    """The bytes in pieces."""
+    """Cut bytes into pieces."""
     places = sorted({place % (len(data) + 1) for place in at} | {0, len(data)})
     return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
 
 
 def joined(events: Sequence[Event]) -> list[Event]:
-    """The events with neighbouring bytes put together, for pieces are nobody's promise."""
+    """Join neighbouring bytes, because the protocol does not promise how they are cut."""
     result: list[Event] = []
     for event in events:
         last = result[-1] if result else None
@@ -103,7 +103,7 @@ cuts = st.lists(st.integers(0, 10**6), max_size=12)
 def test_a_reply_is_the_same_whatever_pieces_it_comes_in(
     events: list[object], at: list[int], before: bytes, after: bytes, errors: bytes
 ) -> None:
-    # The marker must not be completed by what stands right before it.
+    # The newline behind the noise: the marker's line must not begin with it.
     reply = Reply(MARKER)
     got: list[Event] = []
     for piece in cut(before + b"\n" + encode(events) + after, at):
@@ -245,7 +245,7 @@ def test_the_commands_are_safe_in_single_quotes_of_any_shell(words: list[str]) -
 
 
 def test_the_runner_is_ascii() -> None:
-    # yash reads a script in the caller's locale and gives up at the first byte that is none of its characters.
+    # yash reads a script in the caller's locale and gives up at the first byte that is no character there.
     assert RUNNER.script.isascii()
 
 
@@ -286,6 +286,6 @@ def test_a_reply_that_lasts_may_bring_bytes_for_ever(monkeypatch: pytest.MonkeyP
     assert sum(len(lasting.feed("out", frame)) for _ in range(3000)) == 6000
     with pytest.raises(ProtocolError, match="does not end"):
         ending.feed("out", frame * 3000)
-    # What is kept of it stays bounded.
+    # Lines, which are kept, stay limited.
     with pytest.raises(ProtocolError, match="does not end"):
         lasting.feed("out", b"a fact\n" * 3000)

@@ -1,4 +1,4 @@
-"""The published table of operations is enough: a runner that shares no code with the POSIX one serves the core."""
+"""The published table of operations is enough: core works with a runner that shares no code with the POSIX one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOST = ["memory"]
 
 
 class Sink:
-    """Takes everything."""
+    """A sink that keeps all output."""
 
     def __init__(self) -> None:
         self.got = {"out": b"", "err": b""}
@@ -99,7 +99,7 @@ async def test_several_specifications_go_in_one_request(manager: JobManager, run
     asked = runner.requests
     launching = Launching()
     result = await manager.start(specs, hosts=HOST, launching=launching)
-    # The first request finds no runner there, the second one brings it.
+    # The first request finds no runner there, the second one installs it.
     assert runner.requests == asked + 3
     assert [(job.id, job.argv) for job in result.jobs] == [(n + 1, spec.argv) for n, spec in enumerate(specs)]
     assert launching.asked == {"memory": tuple(job.instance_id for job in result.jobs)}
@@ -123,7 +123,7 @@ async def test_a_retry_of_several_jobs_with_secrets_is_one_request(manager: JobM
     asked = runner.requests
     result = await manager.retry(["1-3"], hosts=HOST, secrets={"A": "a", "B": "b"})
     assert result.errors == ()
-    # One looks the jobs up.
+    # The other request looks the jobs up.
     assert runner.requests == asked + 2
     fresh = [runner.jobs[job.instance_id].secrets for job in result.jobs]
     assert fresh == [{"A": "a"}, {"B": "b"}, {}]

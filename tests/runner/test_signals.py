@@ -1,4 +1,4 @@
-"""Signals, stops and time limits with real processes: all of a job's are reached, and nobody else's."""
+"""Signals, stops and time limits with real processes: they reach all processes of a job, and no others."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def neighbour(any_host: Host) -> Iterator[str]:
-    """A job that is none of our business, with children, and an unrelated process; both must live on."""
+    """Provide a job with children beside an unrelated process; check at the end that all of them live on."""
     job = any_host.line("sleep 600 & sleep 600 & wait")
     stranger = subprocess.Popen(
         ["sleep", "600"], start_new_session=True, env={"RJOB_INSTANCE": "", "PATH": SYSTEM_PATH}
     )
-    # One look: a process shows no environment for an instant while it turns into another program.
+    # Keep the list that met the condition: during exec, a process shows no environment for an instant.
     before = wait_until(
         lambda: len(found := processes_with(f"RJOB_INSTANCE={job}")) == 3 and found, what="the neighbour"
     )
@@ -81,7 +81,7 @@ def test_suspend_and_resume_the_whole_tree(any_host: Host, neighbour: str) -> No
 
 
 def test_stop_ends_everything_of_a_job(any_host: Host, neighbour: str) -> None:
-    # One that ignores TERM, one in a session of its own, one that left even its parent.
+    # Processes that ignore TERM, that have sessions of their own, and that have lost their parent.
     children = "setsid sleep 600 & (sleep 600 &) & (setsid sleep 600 &) & sleep 600 &"
     line = f"trap '' TERM; {children} echo ready; while :; do sleep 600; done"
     job = any_host.line(line)
@@ -126,7 +126,7 @@ def test_stop_outruns_what_goes_on_forking(any_host: Host, neighbour: str) -> No
 def test_a_process_with_a_strange_name_is_stopped_and_nobody_else(any_host: Host, neighbour: str) -> None:
     stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
-        # Its line in /proc/PID/stat becomes two, and the second one looks like the stranger's.
+        # The newline splits its line in /proc/PID/stat, and the second part looks like the stranger's line.
         program = any_host.root / f"x\n{stranger.pid} ("
         shutil.copy(shutil.which("sleep", path=SYSTEM_PATH) or "", program)
         job = any_host.start("env", "-i", str(program), "600")

@@ -1,4 +1,4 @@
-"""The request of ``start``: its keyed lines, its body, what becomes of them, and what many jobs in one cost."""
+"""The ``start`` request: its keyed lines, its body, their effects, and the cost of many jobs in one request."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_request_without_jobs_leaves_the_lock_free(any_host: Host) -> None:
 
 
 def run_functions(folder: Path, shell: str, script: str, data: bytes) -> bytes:
-    """Let a shell run a script that begins with the runner's functions for start; return what it prints."""
+    """Run a script in a shell, after the runner's functions for start; return its output."""
     functions = (Path(launching.__file__).parent / "posix" / "start.sh").read_text()
     done = subprocess.run(
         ["sh", "-c", functions + script, "sh", str(folder)],
@@ -101,7 +101,7 @@ def test_a_body_that_comes_in_pieces_arrives_whole(any_host: Host) -> None:
     launch = launch_of(JobSpec(argv=("cat",), stdin=data), new())
     lines, body = start_request([launch])
     exchange = any_host.open("start", *lines, body=body[:10])
-    # The request announces all of it: what is missing comes later.
+    # The request announces all of the body but is cut: it has no effect.
     exchange.close()
     assert not any_host.folder(launch.uuid).exists()
     any_host.launch(launch)
@@ -191,7 +191,7 @@ def test_no_job_of_a_request_sees_another_one_s_secrets(any_host: Host) -> None:
         assert seen == [f"{key}={value}" for key, value in spec.secrets]
 
 
-# ------------------------------------------------------------------------------------------------ ends nobody noted
+# ------------------------------------------------------------------------------------------------ unjournalled ends
 
 
 def ends_of(host: Host) -> list[str]:
@@ -199,7 +199,7 @@ def ends_of(host: Host) -> list[str]:
 
 
 def list_as_running(host: Host, numbers: range) -> None:
-    """Put jobs there that run, as far as the owner's folder can tell."""
+    """Create the files of running jobs, as far as the owner's folder can tell."""
     for number in numbers:
         name = f"{number:08d}-0000-4000-8000-000000000000"
         host.folder(name).mkdir()
@@ -249,7 +249,7 @@ def test_a_hint_to_nothing_goes(host: Host) -> None:
 
 
 def test_whoever_has_the_lock_journals_the_ends_that_wait_for_it(host: Host) -> None:
-    """Nobody waits for the lock whose end another one has journalled."""
+    """Let one holder of the lock journal many ends, so that not every supervisor has to wait for it."""
     host.install()
     launches = [launch_of(JobSpec(line="exit 0"), new()) for _ in range(30)]
     with Sabotage(host, runner_with("ends-unlisted", f"echo x >>{host.root}/times")):
@@ -264,7 +264,7 @@ def test_whoever_has_the_lock_journals_the_ends_that_wait_for_it(host: Host) -> 
 
 
 def test_a_start_does_not_look_at_every_job_that_runs(host: Host) -> None:
-    """Counted, not timed: the files that the runner looks for."""
+    """Count the files that the runner looks at; their number, unlike its time, is exact."""
     host.settled(host.line("exit 0"))
     quiet(host)
     host.settled(host.line("exit 0"))
@@ -275,7 +275,7 @@ def test_a_start_does_not_look_at_every_job_that_runs(host: Host) -> None:
 
 
 def looks_of_a_start(host: Host) -> int:
-    """How many system calls on files the runner of a start makes, without what it starts."""
+    """Count the system calls of a start, and of what it starts, on an owner's lists and jobs."""
     lines, body = start_request([launch_of(JobSpec(line="exit 0"), uuid := new())])
     marker, trace = new_marker(), host.root / "trace"
     exchange = host.spawn(["strace", "-f", "-o", str(trace), "-e", "trace=%file", *RUNNER.words()], marker)
@@ -291,7 +291,7 @@ def test_an_end_that_comes_while_a_scribe_works_is_journalled_without_a_runner_o
     any_host.install()
     first = [launch_of(JobSpec(line="exit 0"), new()) for _ in range(12)]
     seen = any_host.root / "seen"
-    # The scribe waits, after its first round, until another job has ended.
+    # The scribe waits after its first round; the test goes on once another job has ended.
     go = f"until [ -e {any_host.root}/go ]; do sleep 0.05; done"
     waits = f"[ ! -e {any_host.owner}/scribe ] || {{ echo $$ >>{seen}; {go}; }}"
     with Sabotage(any_host, runner_with("hints-gone", waits)):
@@ -323,7 +323,7 @@ def test_the_end_of_one_job_needs_no_scribe(host: Host) -> None:
 def test_a_dead_scribe_is_in_nobody_s_way(any_host: Host) -> None:
     any_host.settled(any_host.line("exit 0"))
     quiet(any_host)
-    # Its process id is another one's now.
+    # Its process id belongs to another process now.
     (any_host.owner / "scribe").write_text(f"{os.getpid()} 5 {boot()} {namespace()}\n")
     job = any_host.line("exit 0")
     any_host.ended(job)
@@ -344,17 +344,17 @@ def namespace() -> str:
 
 
 def test_many_jobs_in_one_request(any_host: Host) -> None:
-    # More than are numbered at a time; one shell takes more than are journalled at a time, too.
+    # More jobs than are numbered at a time; for dash, also more than are journalled at a time.
     count = 120 if any_host.shell == "dash" else 55
     launches = [launch_of(JobSpec(line=f"echo {n}; kill -INT $$; exit 3"), new()) for n in range(count)]
     answer = any_host.launch(*launches)
     names = [launch.uuid for launch in launches]
     assert sorted(words[0] for words in answer.words("started")) == sorted(names)
-    # They are numbered in the order in which they were asked for.
+    # Ids follow the order of the request.
     numbers = {uuid: int(number) for uuid, number in answer.words("job")}
     assert [numbers[name] for name in names] == list(range(1, count + 1))
     for n, name in enumerate(names):
-        # SIGINT ends them: nothing has them ignore it.
+        # SIGINT ends the job: it does not inherit an ignored SIGINT.
         assert any_host.ended(name).exit_code != 3
         assert any_host.out(name) == f"{n}\n".encode()
         any_host.settled(name)

@@ -1,4 +1,4 @@
-"""What facts mean, as a table."""
+"""The states that facts mean, as a table."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ TABLE[15][1].add("exit", f"1 0 - {AT}")
 @pytest.mark.parametrize(("job", "verdict"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_the_state_of(job: JobFacts, verdict: Verdict) -> None:
     if "time limit" in str(verdict.reason):
-        # The signal that ended it is told; whether the status is told beside it is of no matter.
+        # The signal that ended it is told; whether a status is told too does not matter.
         assert derive(job)._replace(exit_code=None) == verdict
     else:
         assert derive(job) == verdict

@@ -1,4 +1,4 @@
-"""Words and values of any bytes arrive as they were given, whatever a shell would make of them."""
+"""Words and values of any bytes arrive unchanged, whatever a shell would make of them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 GATES = ("dash", "bash", "busybox")
-"""Shells that must hand on any bytes."""
+"""Shells that must pass on any bytes."""
 
 
 OTHERS = ("ksh", "mksh", "yash")
-"""Shells that must hand on any ASCII text; to yash bytes that are no characters of its locale are an error."""
+"""Shells that must pass on any ASCII text; yash refuses bytes that are no characters of its locale."""
 
 
 NASTY = [
@@ -111,7 +111,7 @@ def test_the_command_is_a_program_never_something_of_a_shell(any_host: Host, nam
     folder = any_host.root / "bin"
     dumper(folder, name)
     any_host.env["PATH"] = f"{any_host.env['PATH']}:{folder}"
-    # Where the system has such a program it comes first.
+    # If the system has a program of that name, it comes first in PATH: use the path.
     system = shutil.which(name, path=any_host.env["PATH"])
     word = name if system == str(folder / name) else str(folder / name)
     (job,) = run_all(any_host, [JobSpec(argv=(word, "1", "-x", ""))])

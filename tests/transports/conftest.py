@@ -1,4 +1,4 @@
-"""Owns the private SSH server that the transports' tests share, one for each worker, and a home without SSH files."""
+"""Fixtures for the transports' tests: a private SSH server for each worker, and a home without SSH files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """A server whose commands have a home of their own."""
+    """Provide a server that the tests share; its commands have a home of their own."""
     home = tmp_path_factory.mktemp("home")
     try:
         server = Sshd(env={"HOME": str(home)}, shell=("sh",)).start()
@@ -29,14 +29,14 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Sshd]:
-    """A server that a test may restart, break or reconfigure."""
+    """Provide a server that a test may restart, break or reconfigure."""
     with Sshd(folder=tmp_path / "sshd") as server:
         yield server
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without any SSH files."""
+    """Provide a home without any SSH files, and no SSH agent."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

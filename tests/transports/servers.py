@@ -1,4 +1,4 @@
-"""What the SSH transport's tests share: transports to a test's own server, and programs run without a terminal."""
+"""Helpers of the SSH tests: transports to a private server, and programs run without a terminal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def says(transport: Transport, *argv: str) -> bytes:
 
 
 def tool(*argv: str | Path) -> str:
-    """What a program says, run without a terminal."""
+    """Run a program without a terminal; return its standard output."""
     done = subprocess.run(
         argv, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
     )
@@ -39,7 +39,7 @@ def tool(*argv: str | Path) -> str:
 
 
 def unknown(server: Sshd, **settings: Any) -> SSHTransport:
-    """The server, called by its address, so that only the home's known_hosts counts."""
+    """Make a transport to the server's address, so that only the home's known_hosts counts."""
     target = Target.parse(f"ssh://{server.user}@127.0.0.1:{server.port}", name="gpu")
     return SSHTransport(target, {"identity_file": str(server.client_key), "retries": 0, **settings})
 

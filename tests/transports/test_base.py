@@ -1,4 +1,4 @@
-"""Targets and command lines: what all transports are given."""
+"""Targets and command lines, which every transport receives."""
 
 from __future__ import annotations
 

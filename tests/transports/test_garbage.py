@@ -1,4 +1,4 @@
-"""Servers that talk nonsense at every stage: one error of ours each, no traceback, no noise."""
+"""Servers that send garbage at any stage: each causes one of rjob's errors, no traceback and no other output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROUNDS = 40
 
 
 def packet(payload: bytes) -> bytes:
-    """A message in the form that it has before keys are exchanged."""
+    """Pack a message as SSH does before keys are exchanged."""
     padding = 8 - (len(payload) + 5) % 8
     padding += 8 if padding < 4 else 0
     return struct.pack(">IB", len(payload) + padding + 1, padding) + payload + bytes(padding)
@@ -115,7 +115,7 @@ SCRIPTS: dict[str, bytes] = {
 
 
 class Liar:
-    """A server that says the same to everybody, whatever it is told."""
+    """A server that sends the same bytes to every client, whatever it receives."""
 
     def __init__(self, says: Callable[[], bytes]) -> None:
         self._says = says
@@ -143,13 +143,13 @@ class Liar:
                 pass
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self._listener.close()
 
 
 @pytest.fixture
 def quiet(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Fail a test in which anything was said on the standard streams or by a logger that users would see."""
+    """Fail a test in which the standard streams are written to, or a warning or error is logged."""
     yield
     assert [record.getMessage() for record in caplog.records if record.levelno >= 30] == []
     assert capfd.readouterr() == ("", "")
@@ -163,7 +163,7 @@ def transport_to(port: int, tmp_path: Path, **settings: Any) -> SSHTransport:
 
 
 async def refusal(transport: SSHTransport) -> RjobError:
-    """The error of a host that cannot be had, and that it is fit to be shown."""
+    """Return the error of a host that cannot be reached, after a check that it can be shown to users."""
     loop = asyncio.get_running_loop()
     unhandled: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _loop, context: unhandled.append(context))
@@ -213,7 +213,7 @@ async def test_random_nonsense_while_connecting(tmp_path: Path) -> None:
 
 
 class Server(asyncssh.SSHServer):
-    """A server that lets everybody in, and then sends what it was told to."""
+    """A server that accepts every user, and lets a test send messages at login (user ``early``) or in a session."""
 
     def __init__(self, act: Callable[[asyncssh.SSHServerConnection, int], None]) -> None:
         self._act = act
@@ -231,7 +231,7 @@ class Server(asyncssh.SSHServer):
 
 
 class Session(asyncssh.SSHServerSession[bytes]):
-    """A command of that server."""
+    """A session of that server, which writes a line and then lets the test send messages."""
 
     def __init__(self, connection: asyncssh.SSHServerConnection, act: Callable[..., None]) -> None:
         self._connection, self._act = connection, act
@@ -250,7 +250,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
 
 def send(kind: int, body: bytes) -> Callable[[asyncssh.SSHServerConnection, int], None]:
-    """Send a message of a kind; where ``CHAN`` stands in it, the number of the channel."""
+    """Make a function that sends a message of a kind, with the channel's number in the place of ``CHAN``."""
 
     def act(connection: asyncssh.SSHServerConnection, channel: int) -> None:
         connection.send_packet(kind, body.replace(b"CHAN", struct.pack(">I", channel)))

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs ssh t
 ACCEPT, REFUSE = "both accept", "both refuse"
 
 ALL = "* {key}\n"
-"""A known_hosts that knows the server's key whatever the host is called."""
+"""A known_hosts file with the server's key for hosts of any name."""
 
 HERE = "[127.0.0.1]:{port} {key}\n"
 OTHER = "* {other}\n"
@@ -36,16 +36,16 @@ AUTHORITY = "@cert-authority * {ca}\n"
 
 
 class Case(NamedTuple):
-    """One configuration: directives, the user's known_hosts, other files, and what has to come of it."""
+    """One configuration: directives, the user's known_hosts, other files, and the outcome that it must have."""
 
     lines: str
     known: str = HERE
     outcome: str = ACCEPT
-    """ACCEPT, REFUSE, or why rjob refuses what ssh accepts."""
+    """ACCEPT, REFUSE, or the reason why rjob refuses what ssh accepts."""
     server: str = "plain"
     files: dict[str, str] = {}  # noqa: RUF012  (never changed)
     commands: tuple[str, ...] = ()
-    """Shell lines that make further files."""
+    """Shell lines that create further files."""
 
 
 NEVER = "by decision: a changed key is never accepted, whatever the policy"
@@ -214,7 +214,7 @@ CASES = [
 
 
 class Servers:
-    """One server of each kind, started when first asked for."""
+    """The servers of all kinds, each started on demand."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -223,7 +223,7 @@ class Servers:
             keygen(folder, f"-f {name} {options or '-t ed25519'}")
 
     def get(self, kind: str) -> Sshd:
-        """The server of a kind."""
+        """Return the server of a kind."""
         if kind not in self._servers:
             folder = self.folder / f"server-{kind.replace(' ', '-')}"
             folder.mkdir()
@@ -245,7 +245,7 @@ class Servers:
         return self._servers[kind]
 
     def stop(self) -> None:
-        """End all of them."""
+        """Stop all of them."""
         for server in self._servers.values():
             server.stop()
 
@@ -263,7 +263,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 def write(case: Case, servers: Servers, server: Sshd, folder: Path) -> Path:
-    """Write the files of a case; return the SSH configuration."""
+    """Write the files of a case; return the path of the SSH configuration."""
     folder.mkdir()
     keys = {name: " ".join((servers.folder / f"{name}.pub").read_text().split()[:2]) for name in ("other", "ca")}
     keys["key"] = " ".join((server.folder / "host_key.pub").read_text().split()[:2])
@@ -346,7 +346,7 @@ async def test_a_directive(case: Case, servers: Servers, tmp_path: Path, monkeyp
     ],
 )
 def test_a_key_that_is_known_by_another_address(tmp_path: Path, lines: str, address: str, refused: bool) -> None:
-    """With ssh this cannot be compared: it does not look at addresses of the loopback interface."""
+    """Test rjob alone: ssh does not look at addresses of the loopback interface."""
     mine, other = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     known = tmp_path / "known"
     known.write_text(f"h {mine.export_public_key().decode()}192.0.2.7 {other.export_public_key().decode()}")

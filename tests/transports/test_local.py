@@ -1,4 +1,4 @@
-"""The local transport: the same suite as for any other machine."""
+"""The local transport, by the conformance suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host's or user's name may hold before ssh_config hands it to a command, and who may write that file."""
+"""The names of hosts and users that ssh_config may hand to a command, and who may write to that file."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_names_that_ssh_refuses_are_refused(tmp_path: Path, letter: str, place: 
 
 @pytest.mark.parametrize(
     ("directive", "token"),
-    # Of these tokens, ProxyCommand lacks two.
+    # ProxyCommand knows neither %k nor %u.
     [("ProxyCommand nc {}", token) for token in TOKENS if token not in ("%k", "%u")]
     + [('Match exec "test {}"', token) for token in TOKENS],
 )
@@ -84,7 +84,7 @@ def test_what_the_configuration_says_is_checked_before_a_shell_sees_it(
     monkeypatch.setenv("LOGNAME", marked)
     config = f'HostName "{marked}"\nUser "{marked}"\nHostKeyAlias "{marked}"\n{directive.format(token)}\n'
     if token in ("%n", "%p"):
-        settings_of(tmp_path, config, Target("h", "ssh", "h"))  # these are harmless
+        settings_of(tmp_path, config, Target("h", "ssh", "h"))  # harmless: the name is h, the port a number
     else:
         with pytest.raises(ConfigError, match=f"{token} has characters"):
             settings_of(tmp_path, config, Target("h", "ssh", "h"))
@@ -100,7 +100,7 @@ def test_tokens_are_expanded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert found.config.get("ProxyCommand") == "nc %h h"
     assert [str(path) for path in found.identity_files] == ["/k/%h-a%h"]
     assert [str(path) for path in found.known_hosts] == ["/k/%n-7-h", "secret"]
-    # The environment is in nothing that a name brings.
+    # A variable in a name is not expanded.
     with pytest.raises(UsageError):
         settings_of(tmp_path, "UserKnownHostsFile /k/%h\n", Target("h", "ssh", "${RJOB_TEST}"))
 

@@ -58,7 +58,7 @@ async def test_words_pass_every_login_shell(shell: tuple[str, ...], tmp_path: Pa
     assert where.decode().strip() == str(tmp_path)
 
 
-# No connection
+# While connecting
 
 
 async def test_a_refused_port() -> None:
@@ -148,7 +148,7 @@ async def test_a_connection_that_breaks(other: Sshd) -> None:
 
 
 async def test_a_host_that_falls_silent(sshd: Sshd) -> None:
-    """A relay that stops passing bytes on stands for the network that is gone without a word."""
+    """Simulate a network that fails without notice, by a relay that stops passing bytes on."""
     pipes: list[asyncio.Task[None]] = []
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

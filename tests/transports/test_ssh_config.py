@@ -1,4 +1,4 @@
-"""What the SSH transport takes from ssh_config, the settings and the URL."""
+"""The SSH transport's settings, from ssh_config, rjob's settings and the URL."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_jump_hosts(sshd: Sshd, other: Sshd, tmp_path: Path) -> None:
     async with await transport.connect() as connection:
         assert (await run(connection, ["sh", "-c", "echo $SSH_CONNECTION"])).out.split()[-1] == b"%d" % sshd.port
         assert len(other.session_pids()) > 0
-    # The jump host's key is looked at as closely as the target's.
+    # The jump host's key is checked as strictly as the target's.
     config.write_text(config.read_text().replace(str(other.known_hosts), "none"))
     with pytest.raises(HostKeyRejected, match=f":{other.port} is not known"):
         await transport.connect()

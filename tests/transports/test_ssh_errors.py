@@ -1,4 +1,4 @@
-"""Every exception of the SSH library becomes an error of rjob's."""
+"""The SSH library's exceptions: each becomes one of rjob's errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def every_subclass(kind: type[BaseException]) -> Iterator[type[BaseException]]:
 
 
 def made(kind: type[BaseException]) -> Exception:
-    """An exception of this class, whatever its arguments are called."""
+    """Make an exception of this class, whatever arguments its constructor takes."""
     error = kind.__new__(kind)
     Exception.__init__(error, "some\nreason\x1b[31m.")
     for name, value in {"code": 2, "reason": "some reason", "lang": "en"}.items():

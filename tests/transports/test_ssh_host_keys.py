@@ -1,4 +1,4 @@
-"""Which host keys the SSH transport accepts, and what it says of the others."""
+"""The host keys that the SSH transport accepts, and its messages about the others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_an_unknown_host_key_is_refused_and_the_hint_accepts_it(sshd: Sshd
 
 
 async def test_the_hint_for_a_host_that_goes_by_another_name(sshd: Sshd, home: Path, tmp_path: Path) -> None:
-    """The host cannot be asked for its key under that name, so the hint has the very line to add."""
+    """Require the known_hosts line itself in the hint: ssh-keyscan cannot reach the host by its alias."""
     (home / ".ssh").mkdir()
     config = tmp_path / "config"
     config.write_text("HostKeyAlias cluster\n")

@@ -1,4 +1,4 @@
-"""How the SSH transport logs in: key files, passphrases, the agent."""
+"""Logging in by SSH: key files, passphrases, the agent."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_without_any_key(sshd: Sshd) -> None:
 
 @pytest.fixture
 def locked_key(sshd: Sshd, tmp_path: Path) -> Path:
-    """The accepted key, under a passphrase."""
+    """Provide the accepted key, protected by a passphrase."""
     key = tmp_path / "locked"
     shutil.copy(sshd.client_key, key)
     tool("ssh-keygen", "-qp", "-N", "open sesame", "-f", key)
@@ -88,7 +88,7 @@ def test_a_passphrase_is_asked_for_on_the_terminal(sshd: Sshd, locked_key: Path,
     while select.select([terminal], [], [], 30)[0]:
         try:
             data = os.read(terminal, 4096)
-        except OSError:  # how Linux tells that nobody is left on the other side
+        except OSError:  # Linux: the other side is closed
             break
         seen += data
         while answers and seen.count(b"Passphrase for") > 2 - len(answers):
@@ -126,5 +126,5 @@ async def test_identities_only_limits_the_agent(sshd: Sshd, tmp_path: Path) -> N
     settings = {"ssh_config": str(config), "known_hosts": str(sshd.known_hosts)}
     with pytest.raises(AuthenticationFailed):
         await unknown(sshd, identity_file=None, **settings).connect()
-    # The public half is enough to say which of the agent's keys is meant.
+    # The public key is enough to choose one of the agent's keys.
     assert await says(unknown(sshd, identity_file=f"{sshd.client_key}.pub", **settings), "echo", "in") == b"in\n"

@@ -1,4 +1,4 @@
-"""Retries after a failed connection."""
+"""Retries after a failed or lost connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rjob.errors import ConnectFailed, ConnectionLost, TransportError
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between attempts, which are not made."""
+    """Replace the pauses between attempts by a list that records their lengths."""
     made: list[float] = []
 
     async def pause(seconds: float) -> None:
@@ -30,7 +30,7 @@ def each_look_takes(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def failures(tries: Attempts, error: TransportError, most: int = 20) -> int:
-    """How many failed attempts it takes until one is the last."""
+    """Count the failed attempts up to the last one, ``most`` at most."""
     for count in range(1, most):
         tries.begin()
         try:

@@ -1,4 +1,4 @@
-"""Settings: read, checked, explained; hosts and groups written out."""
+"""Settings: reading, checking and explaining them, expanding hosts and groups."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def test_paths_may_begin_with_a_tilde(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", "/home/ada")
     loaded = load(tmp_path, '[hosts.gpu]\nidentity_file = "~/.ssh/gpu"\nhome = "~/jobs"')
     assert loaded.target("gpu")[1]["identity_file"] == "/home/ada/.ssh/gpu"
-    # home is the host's own path: only the host knows whose ~ that is.
+    # home is a path on the host: only the host can expand its ~.
     assert loaded.target("gpu")[1]["home"] == "~/jobs"
 
 

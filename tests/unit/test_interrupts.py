@@ -1,4 +1,4 @@
-"""Ctrl-C between two pieces of output, never within one."""
+"""Ctrl-C during a delivery: it takes effect between two pieces of output, never within one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def deliver(interrupts: Interrupts, counted: list[str], times: int = 1) -> None:
-    """Write and count a piece, while somebody interrupts so many times."""
+    """Write and count a piece, while SIGINT arrives ``times`` times."""
     with interrupts.held_back:
         for _ in range(times):
             signal.raise_signal(signal.SIGINT)

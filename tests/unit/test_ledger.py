@@ -1,4 +1,4 @@
-"""What of the written bytes arrived, of which job, with a sink that tells what it likes."""
+"""The count of delivered bytes of each job, with a sink whose answers the tests choose."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_what_a_pipe_still_held_is_taken_from_the_last_ones_that_wrote() -> None
     assert ledger.delivered(UUIDS) == {UUIDS[0]: (16, 0), UUIDS[1]: (3, 0)}
     sink.left = 2
     assert ledger.delivered(UUIDS) == {UUIDS[0]: (14, 0), UUIDS[1]: (3, 0)}
-    # Half a line of TWO's, then half of ONE's first: both begin again.
+    # With 3 or 5 bytes left, TWO's line is unread in part or whole: it is due again. With 6, so is ONE's first line.
     for left in (3, 5):
         sink.left = left
         assert ledger.delivered(UUIDS) == {UUIDS[0]: (14, 0), UUIDS[1]: (0, 0)}

@@ -1,4 +1,4 @@
-"""Node sets, written out and folded."""
+"""Node sets: expanding and folding them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References to jobs, and the names that must not read as one."""
+"""References to jobs, and the names that are refused because they read as references."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_name_that_may_be_given_reads_back_as_itself(name: str) -> None:
 @given(st.uuids(), st.integers(8, 36), st.booleans())
 def test_every_beginning_of_an_instance_id_is_one(value: uuid.UUID, length: int, dashes: bool) -> None:
     text = (str(value) if dashes else value.hex)[:length].rstrip("-")
-    # All digits is always an id, and digits with one dash may be a range.
+    # Digits alone are always an id, and digits with one dash may be a range.
     assume(not text.replace("-", "").isdecimal())
     assert parse(text) == Reference("instance", text, instance=text.replace("-", ""))
 

@@ -1,4 +1,4 @@
-"""Durations and instants, read and written."""
+"""Durations and points in time: parsing and formatting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 23, 8, 36, 56, 789_000, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # Written out as a rule, so that no time zone database is needed.
+    # A POSIX rule instead of a zone's name: no time zone database is needed.
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     time.tzset()
     yield

@@ -1,4 +1,4 @@
-"""What callers of the job manager give it: a string where a list belongs is refused, before any host hears of it."""
+"""Arguments that the job manager refuses before it asks any host, such as a string instead of a list."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_hosts_that_are_no_list(manager: JobManager, verb: str, bad: objec
 )
 async def test_specifications_that_cannot_be(manager: JobManager, spec: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word):
-        # On a host that does not exist: it is not even asked.
+        # The host does not exist: the specification must be refused before it is asked.
         await manager.start(JobSpec(**spec), hosts=["no-such-host.invalid"])
 
 

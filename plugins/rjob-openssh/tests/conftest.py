@@ -1,10 +1,10 @@
-"""Setup that the plugin's tests need before they are collected."""
+"""Setup for the plugin's tests, before they are collected."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-# So that they run from a checkout in which the plugin is not installed.
+# The tests must also run from a checkout in which the plugin is not installed.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 pytest.register_assert_rewrite("rjob.testing.conformance")

@@ -1,4 +1,4 @@
-"""The conformance suite, with a private OpenSSH server as the machine."""
+"""The conformance suite, run with a private OpenSSH server."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 class TestConformance(TransportTests):
     @pytest.fixture
     def transport(self, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[Transport]:
-        # The sockets of shared connections get a folder of their own; not tmp_path, because their paths must be short.
+        # The control sockets of shared connections get a folder of their own; not tmp_path: their paths must be short.
         with tempfile.TemporaryDirectory(prefix="rjob-", dir="/tmp") as folder:
             monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
             yield OpenSSHTransport(Target.parse("openssh://private"), {"ssh_config": str(sshd.ssh_config)})
@@ -35,5 +35,5 @@ class TestConformance(TransportTests):
         return OpenSSHTransport(target, {"ssh_config": str(sshd.ssh_config)})
 
     async def test_status_of_a_signal(self, connection: Connection) -> None:
-        # ssh reports 255 for any signal, which could be a status too; some login shells report 128+n before that.
+        # ssh reports any signal as 255; some login shells have turned the signal into 128+n before that.
         assert (await run(connection, ["sh", "-c", "kill -TERM $$"])).status in {143, 255}

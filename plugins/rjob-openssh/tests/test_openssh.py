@@ -61,7 +61,7 @@ async def test_commands_share_one_connection(sshd: Sshd) -> None:
     async with await host(sshd).connect() as first, await host(sshd).connect() as second:
         seen = {(await run(each, ["sh", "-c", "echo $SSH_CONNECTION"])).out for each in (first, first, second)}
     assert len(seen) == 1
-    assert len(sshd.session_pids()) > before  # and it stays for the next one
+    assert len(sshd.session_pids()) > before  # the connection stays for the next command
 
 
 async def test_the_users_own_control_path_is_used(sshd: Sshd, tmp_path: Path) -> None:
@@ -158,14 +158,14 @@ async def test_a_proxy_command_does_not_hold_anything_up(sshd: Sshd, tmp_path: P
     began = time.monotonic()
     async with await host(sshd, ssh_config=str(config)).connect() as connection:
         assert (await run(connection, ["echo", "in"])).out == b"in\n"
-    assert time.monotonic() - began < 5  # the master lives a minute, and its proxy with it
+    assert time.monotonic() - began < 5  # nothing waited for the master or its proxy, which live a minute
 
 
 async def test_a_client_that_misses_the_signal_to_end(
     sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deaf = tmp_path / "ssh"
-    # Between its checks of the flag that its signal handler sets, ssh ignores the signal like this script.
+    # ssh's signal handler only sets a flag; while ssh does not check it, ssh ignores the signal like this script.
     deaf.write_text("#!/bin/sh\ntrap '' TERM\necho $$\nexec sleep 300\n")
     deaf.chmod(0o700)
     async with await host(sshd).connect() as connection:
