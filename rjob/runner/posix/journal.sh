@@ -103,7 +103,7 @@ rj_end_line() {
 # Journal ends that their own runners have not journalled, at a cost that does not depend on how many jobs run: those with
 # hints in ends/, and some of live/. If no hint could be written, or an older runner wrote none, live/ must be searched: 16
 # ids in each call, so that many calls check all. The caller holds the lock. Reads rj_next. The hints stay for the runner
-# that does the rest of an end's work.
+# that notes the survivors.
 rj_journal_left() {
 	set --
 	# A power of two: as ids grow, the remainder takes every value in turn.
