@@ -1,7 +1,8 @@
-# The life of a job, seen from its own process: claim the run, become the command; end it when its time is up.
+# The life of a job, in its own process: claim the run, become the command. And the watcher of its time limit.
 
-# Claim the run of job rj_job for supervisor $1 (detach method $2, begin $3, token $4): whoever creates the file does.
-# Fails if another has it, or if the disk is full.  Behind all that stand the machine, what launched it and its handle there.
+# Claim the run of job rj_job for the supervisor with pid $1 (detach method $2, time $3, token $4): create the file
+# `identity` exclusively, so only one process succeeds. Its last words are the machine, what launched the job (`process`)
+# and the launcher's handle for it (none: `-`). Fails if the run is already claimed, or if the disk is full.
 rj_claim() {
 	rj_proc "$1" || return 1
 	rj_read_boot
@@ -15,14 +16,14 @@ rj_claim() {
 	return 1
 }
 
-# Say $2 in the job's reason and end with status $1.
+# Write reason $2 to the job's file `error`, and exit with status $1.
 rj_refuse() {
 	printf '%s\n' "$2" >"$rj_job/error"
 	exit "$1"
 }
 
-# Read the secrets, a shell text, from standard input up to a line that ends them: rj_secrets.  Fails if they are cut.
-# $1: the token in that line.
+# Read the secrets, a shell text, from standard input up to the line "#end TOKEN". $1: TOKEN. Sets rj_secrets. Fails if that
+# line is missing: the secrets are incomplete.
 rj_read_secrets() {
 	rj_secrets=''
 	while IFS= read -r rj_part; do
@@ -32,7 +33,8 @@ rj_read_secrets() {
 	return 1
 }
 
-# Go to the directory $1: relative to the home directory, as is ~; the home directory itself if empty.
+# Change to the directory $1. A relative path begins at the home directory, as ~ does; empty is the home directory itself.
+# Exits with status 126 if that fails.
 rj_change_directory() {
 	case $1 in
 	'' | '~') rj_dir=${HOME:-/} ;;
@@ -43,8 +45,8 @@ rj_change_directory() {
 	CDPATH='' cd -- "$rj_dir" 2>/dev/null || rj_refuse 126 "cannot change to the directory $rj_dir"
 }
 
-# Find the file that executing the word $1 would run, as execvp does: rj_file, empty if there is none; rj_denied, a file of
-# that name that cannot be executed.
+# Find the file that execvp would run for the word $1. Sets rj_file (empty if there is none) and rj_denied (a file of that
+# name that cannot be executed).
 rj_find_command() {
 	rj_file='' rj_denied=''
 	case $1 in */*) rj_file=$1; return ;; esac
@@ -60,8 +62,8 @@ rj_find_command() {
 	done
 }
 
-# Make sure that the word $2 can be executed here; else say why in job $1's reason and end with 127 or 126.
-# Otherwise the tool that starts it would say so in its own words, in the job's standard error.
+# Check that the word $2 can be executed here; if not, write the reason for job folder $1, and exit with status 127 or 126.
+# Without this check, the tool that starts it would say so in its own words, in the job's standard error.
 rj_check_command() {
 	rj_job=$1
 	rj_find_command "$2"
@@ -77,22 +79,23 @@ rj_check_command() {
 	rj_line=''
 	{ IFS= read -r rj_line <"$rj_file"; } 2>/dev/null
 	case $rj_line in '#!'*) ;; *) return 0 ;; esac
-	# The first word behind #! and blanks.
+	# The first word after #! and blanks: the interpreter.
 	rj_line=${rj_line#??} rj_line=${rj_line#"${rj_line%%[! 	]*}"} rj_line=${rj_line%%[ 	]*}
 	case $rj_line in /*) [ -e "$rj_line" ] || rj_refuse 127 "$2: its interpreter $rj_line is not there" ;; esac
 }
 
-# Make the cgroup $1: rj_cgroup.  It is noted before it is there, so that nothing of it stays behind.
+# Create the cgroup $1. Sets rj_cgroup. Its path is written to the job's file `cgroup` first, so none is left behind.
 rj_make_cgroup() {
 	{ printf '%s\n' "$1" >"$rj_job/cgroup" && mkdir "$1"; } 2>/dev/null || return
 	rj_cgroup=$1
 }
 
 if [ "${1-}" = become ]; then
-	# become JOB UMASK DETACH TOOL BEGIN TOKEN NAMESPACE SUPERVISOR SECRETS CGROUP: turn this process into the job's
-	# command, a session's leader.  SECRETS is 1 where standard input brings some; CGROUP is - or where to have a cgroup.
+	# become JOB UMASK DETACH TOOL TIME TOKEN NAMESPACE SUPERVISOR SECRETS CGROUP: turn this process into the job's command,
+	# a session leader. SUPERVISOR is a pid. SECRETS is 1 if standard input brings secrets, else empty. CGROUP is the cgroup
+	# in which to create the job's own, or -.
 	rj_job=$2 rj_umask=$3 rj_detach=$4 rj_tool=$5 rj_namespace=$8
-	# A reply that nobody reads any more must not end the job: with a handler, writing it is an error and no signal.
+	# A reply that nobody reads any more must not end the job: with a handler, SIGPIPE becomes a write error.
 	trap : PIPE
 	rj_claim "$9" "$4" "$6" "$7" || exit 0
 	rj_secrets='' rj_cut=''
@@ -106,7 +109,7 @@ if [ "${1-}" = become ]; then
 	[ "${11}" = - ] || rj_make_cgroup "${11}/rjob-${rj_job##*/}"
 	echo started 2>/dev/null
 	#@ started
-	# The kernel takes some 10 ms over this, so a start does not wait for it: this process is the job's already.
+	# The kernel takes some 10 ms to move a process, so `start` does not wait: this process already counts as the job's.
 	[ -z "$rj_cgroup" ] || { echo $$ >"$rj_cgroup/cgroup.procs"; } 2>/dev/null || rmdir "$rj_cgroup" 2>/dev/null
 	[ -z "$rj_cut" ] || rj_refuse 126 "its secrets did not arrive whole"
 	rj_dir='' rj_merge='' rj_login='' rj_line='' rj_home_shell=${SHELL:-/bin/sh}
@@ -155,15 +158,15 @@ except OSError as error:
     print(sys.argv[1] + ": " + error.strerror, file=sys.stderr)
     sys.exit(127 if isinstance(error, FileNotFoundError) else 126)' "$@" ;;
 	*)
-		# env runs no builtin or function of some shell's, but takes a word with "=" for a setting.
+		# Unlike exec in some shells, env runs no builtin or function; but it takes a word with "=" for a variable.
 		case $1 in *=*) ;; *) set -- env -- "$@" ;; esac
 		;;
 	esac
 	set -- "$rj_job" "$rj_secrets" "$rj_id" "$@"
-	# Only positional parameters from here on: what is given may have any name, rj_job and IFS among them.
+	# Only positional parameters from here on: the variables that are read now may have any name, even rj_job or IFS.
 	[ ! -e "$1/env" ] || . "$1/env"
 	eval "$2"
-	# A job's cookie is its own, whatever it was given: stop finds its processes by it.
+	# Set the cookie last, whatever variables the job was given: `stop` finds the job's processes by it.
 	RJOB_INSTANCE=${1##*/} RJOB_ID=$3
 	export RJOB_INSTANCE RJOB_ID
 	shift 3
@@ -172,11 +175,12 @@ except OSError as error:
 fi
 
 if [ "${1-}" = watch ]; then
-	# watch JOB CHECK: end the job when its time is up.  The supervisor ends this with its whole process group.
+	# watch JOB CHECK: end the job when its time limit has passed. CHECK is the text of check.sh. The supervisor ends this
+	# process by signalling its process group.
 	[ ! -e "$2/exit" ] || exit
 	IFS= read -r rj_limit <"$2/limit"
 	sleep "$rj_limit" || exit
-	# Somebody may have cleared the cache; the next request brings the runner back.
+	# Somebody may have deleted the cached runner; the next request brings it back.
 	until [ -f "$0" ] || [ -e "$2/exit" ]; do sleep 1; done
 	eval "$3"
 	rj_self=$0 rj_spoilt=''

@@ -1,8 +1,8 @@
-# rj_check HOME: make sure that nobody else can put files into HOME, or another folder in its place.
-# Sets rj_problem ("exposed PATH", "foreign PATH" or "link PATH"; empty if all is well) and rj_namespace (of pids; - if unknown);
-# rj_spoilt if only the runner rj_self is what somebody else can have made: it is sent again, into a folder that is safe.
-# Trusted are this user and whoever owns /.  Others may write to a folder above HOME only if it is sticky.
-# Sent as one line of the bootstrap, which any login shell must pass on: no quote, backslash, exclamation mark.
+# rj_check HOME: check that nobody else can put files into HOME, or another folder in its place. Trusted are this user and,
+# above HOME, the owner of /. Others may write to a folder above HOME only if it is sticky. Sets rj_problem ("exposed PATH",
+# "foreign PATH" or "link PATH"; empty if all is well), rj_namespace (the pid namespace; - if unknown), and rj_spoilt (set
+# if others may have made the runner rj_self; this alone is no rj_problem: it is sent again, to a folder that is safe). Sent
+# as one line of the bootstrap, which any login shell must pass on: no single quote, backslash, exclamation mark.
 rj_check() {
 	rj_problem= rj_namespace=- rj_nl=${IFS#??} rj_top=$1 rj_up=$1;
 	set -- "$1" "$1"/* "$1"/*/jobs "$1"/runner/posix-*;
@@ -64,14 +64,14 @@ rj_check() {
 	fi;
 };
 
-# rj_is_private GID: whether this ordinary user is the only member of the group, as where each user has a group of that name.
+# rj_is_private GID: succeed if this ordinary user is the group's only member, as where each user has a group of that name.
 rj_is_private() {
 	[ "$rj_uid" -gt 0 ] && [ "$1" = "$(id -g)" ] && rj_line=$(id -un) && [ "$rj_line" = "$(id -gn)" ] &&
 		case $(getent group "$1") in *: | *:"$rj_line") ;; *) false ;; esac;
 };
 
-# rj_open NAME: read MARKER and HOME from standard input, make sure that HOME is safe, say so where it is not.
-# Sets rj_marker, rj_home and rj_self, the file of the runner NAME.
+# rj_open NAME: read MARKER and HOME from standard input, and check that HOME is safe; if not, reply with an error and fail.
+# Sets rj_marker, rj_home and rj_self (the file of the runner NAME).
 rj_open() {
 	unset rj_marker rj_home;
 	IFS= read -r rj_marker && IFS= read -r rj_home || exit 1;

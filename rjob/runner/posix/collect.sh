@@ -1,9 +1,10 @@
-# op: collect.  What jobs write and how they end, told as it happens, for as long as the client listens.
+# Operation collect: send what jobs write and how they end, as it happens, for as long as the client listens.
 #
-# A watched job is a word UUID:OUT:ERR in rj_watched; OUT and ERR tell how far its streams were sent, and are - for a stream that
-# nobody asked for.  Descriptor 5 is the client's, where standard output is something else.
+# rj_watched has a word UUID:OUT:ERR for each watched job. OUT and ERR tell how far its streams were sent; - is for a stream
+# that is not wanted. Descriptor 5 is the reply, where standard output is something else.
 
-# SELECTOR..., or "start" and the lines of start.  Then standard input says what to do: rj_take_orders.
+# Perform the operation collect. $*: selectors, or "start" and the lines of start. Then standard input brings orders
+# (rj_take_orders).
 rj_op_collect() {
 	if [ "${1-}" = start ]; then
 		shift
@@ -23,17 +24,17 @@ rj_op_collect() {
 			rj_watched=''
 			printf '%s ready\n' "$rj_marker"
 		elif ! rj_look || [ "$rj_watched" ]; then
-			# If that was the end of all of them, the client has something to say to it.
+			# If all of the jobs have just ended, read the client's next orders at once.
 			rj_watched=$(rj_look_on)
 		fi
 	done
 }
 
-# Do what the client says, up to "look" (send what is new as it comes, until the next line, whatever that says) or "once" (send
-# what is there now: rj_once).  Fails when it has had enough, or has gone.
+# Carry out the client's orders, up to "look" (send what is new as it comes, until the next line, whatever it is) or "once"
+# (send what is there now). Sets rj_once (1 or empty). Fails at "end", or if the client has gone.
 #   add UUID OUT ERR       watch a job from these places on: N, cursor, tail:N, or - for no bytes
-#   drop UUID              watch it no more
-#   pause                  nothing: where it looks on, that ends
+#   drop UUID              stop watching it
+#   pause                  do nothing; the line that ends "look"
 #   received UUID OUT ERR  move its cursors
 rj_take_orders() {
 	rj_once='' rj_moves=''
@@ -55,7 +56,7 @@ rj_take_orders() {
 	esac
 }
 
-# Watch job $1 from places $2 and $3 on.  No link is followed.
+# Watch job $1, its streams from places $2 and $3 on. Follows no link: such a job is reported as gone.
 rj_watch() {
 	case $1 in '' | *[!0-9a-f-]*) rj_fail cut "the request is broken" ;; esac
 	rj_unwatch "$1"
@@ -70,7 +71,7 @@ rj_watch() {
 	rj_watched="$rj_watched:$rj_from"
 }
 
-# Watch job $1 no more.
+# Stop watching job $1.
 rj_unwatch() {
 	rj_rest=$rj_watched rj_watched=''
 	for rj_one in $rj_rest; do
@@ -78,7 +79,7 @@ rj_unwatch() {
 	done
 }
 
-# Where in file $1 the place $2 is: rj_from.  $3: where its cursor is.
+# Convert place $2 in file $1 to a byte offset. $3: the cursor. Sets rj_from (- for no bytes).
 rj_find_place() {
 	case $2 in
 	-) rj_from=- ;;
@@ -90,7 +91,7 @@ rj_find_place() {
 	esac
 }
 
-# Where the last $2 lines of file $1 begin: rj_from.  A file that grows meanwhile is looked at again.
+# Find where the last $2 lines of file $1 begin. Sets rj_from. If the file grows meanwhile, looks again, up to five times.
 rj_find_tail() {
 	rj_from=0 rj_tries=0
 	[ -f "$1" ] || return 0
@@ -105,22 +106,21 @@ rj_find_tail() {
 	rj_from=$((rj_bytes > rj_from ? rj_bytes - rj_from : 0))
 }
 
-# Send what is new as it comes, until the client says something.  Prints rj_watched as it is then.
+# Follow the watched jobs until the client sends a line. Prints the new rj_watched.
 rj_look_on() {
-	# Every other tail -f looks by itself, once a second.
+	# Any other tail -f polls, once a second.
 	case $(tail --version 2>/dev/null; uname) in
 	*GNU* | *Darwin* | *BSD*) rj_wake 2>/dev/null 5>&- | rj_send_when_woken ;;
 	*) rj_send_from_time_to_time 3<&0 ;;
 	esac
 }
 
-# Write to stdout whenever there may be something new, until the client says something.
-# What tail prints nobody looks at.  It first prints the last byte of each file: whoever has got that knows that no later
-# change of any of them goes unseen.
+# Write to stdout whenever there may be something new, until the client sends a line. What tail prints is ignored. It prints
+# the last byte of each file first: when that has arrived, no later change of any file goes unnoticed.
 rj_wake() {
 	rj_children=''
 	rj_list_streams
-	# exec, for not every shell runs a background command in the process that it names.
+	# exec, because not every shell runs a background command in the process that $! names.
 	# shellcheck disable=SC2086
 	exec tail -q -c 1 -f $rj_streams ../registry.jsonl ../bell &
 	rj_note_child $!
@@ -131,31 +131,32 @@ rj_wake() {
 	rj_kill_children
 }
 
-# Write to stdout from time to time, ever more seldom: a job that ended without a record is found then.
+# Write to stdout after 1, 2, 4, 8, 16, 16, ... seconds, so that a job that ended without a record is found.
 rj_tick() {
 	rj_pause=1
-	# What this waits with may outlive it, and must not hold its output open.
+	# The sleep may outlive this process, and must not hold its stdout open.
 	while rj_nap "$rj_pause" >/dev/null && printf .; do
 		[ "$rj_pause" -ge 16 ] || rj_pause=$((rj_pause * 2))
 	done
 }
 
-# Send what is new each time that standard input brings something, until that ends.  Prints rj_watched.
+# Send what is new each time that standard input brings something, until that ends. Prints the new rj_watched.
 rj_send_when_woken() {
 	rj_lag=0 rj_supervisors='' rj_quick=0
 	{
 		rj_await_wake && { rj_look || :; }
 		rj_lag=0
 		#@ streaming
-		# Whatever is written after a look wakes this again.
+		# What is written after a look causes another wake.
 		while rj_await_wake; do rj_look || rj_find_dead; done
 	} >&5
 	printf %s "$rj_watched"
 }
 
-# Read what standard input holds; fails at its end.
+# Read what standard input holds, and discard it. Fails at its end. Takes what it reads off rj_lag (how many bytes that were
+# already sent tail may still print).
 rj_await_wake() {
-	# What was sent already, tail is still writing: take more of that at a time, but never wait for what may not come.
+	# tail is still printing what was sent already: take more of that at a time, but never wait for what may not come.
 	rj_reads=$((rj_lag / 65536))
 	[ "$rj_reads" -lt 16 ] || rj_reads=16
 	[ "$rj_reads" -gt 0 ] || rj_reads=1
@@ -163,7 +164,8 @@ rj_await_wake() {
 	case $(LC_ALL=C dd bs=65536 count="$rj_reads" 2>&1 >/dev/null) in 0+0*) return 1 ;; esac
 }
 
-# Send what is new, looking often while there is something and once a second when there is not.  Prints rj_watched.
+# Send what is new by polling, often while there is output and once a second when there is none, until the client sends a
+# line on descriptor 3. Prints the new rj_watched.
 rj_send_from_time_to_time() {
 	(IFS= read -r rj_line) <&3 >/dev/null 2>&1 5>&- &
 	rj_proc $!
@@ -183,7 +185,8 @@ rj_send_from_time_to_time() {
 	printf %s "$rj_watched"
 }
 
-# Send what is new of the watched jobs; tell of those that have ended, and watch them no more.  Fails if there was nothing.
+# Send what is new of the watched jobs; report those that have ended or are gone, and stop watching them. Sets rj_over,
+# rj_gone and rj_sent. Fails if there was nothing.
 rj_look() {
 	rj_over='' rj_gone=''
 	for rj_one in $rj_watched; do
@@ -194,13 +197,13 @@ rj_look() {
 			rj_gone="$rj_gone $rj_uuid"
 		fi
 	done
-	# Sizes come after ends: what an ended job has written is all there.
+	# Read sizes after ends: then all that an ended job has written is there.
 	rj_send_watched
 	rj_tell_ends
 	[ "$rj_sent$rj_over$rj_gone" ]
 }
 
-# Look for jobs that ended without a record; where there is nothing at all to tell, give a sign of life.
+# Report watched jobs that ended without a record; if there are none, send a heartbeat.
 rj_find_dead() {
 	rj_over='' rj_gone=''
 	rj_supervisors_live || rj_look_at_all
@@ -212,8 +215,8 @@ rj_find_dead() {
 	fi
 }
 
-# Whether all supervisors rj_supervisors live, as far as one test for each can tell: of a zombie there is no cwd.
-# A pid that somebody else has by now is found all the same: each fourth time this fails.
+# Succeed if all supervisors rj_supervisors (pids) live, as far as one test for each can tell: a zombie has no cwd. Each
+# fourth call fails, so that a reused pid is noticed all the same.
 rj_supervisors_live() {
 	rj_quick=$(((rj_quick + 1) % 4))
 	[ "$rj_quick" -ne 0 ] && [ "$rj_supervisors" ] || return 1
@@ -222,7 +225,7 @@ rj_supervisors_live() {
 	done
 }
 
-# Look for watched jobs that have died: rj_over.  Sets rj_supervisors, for rj_supervisors_live.
+# Find watched jobs that have died. Sets rj_over, and rj_supervisors for rj_supervisors_live.
 rj_look_at_all() {
 	rj_supervisors=''
 	for rj_one in $rj_watched; do
@@ -231,7 +234,7 @@ rj_look_at_all() {
 	done
 }
 
-# Tell that jobs rj_over have ended and rj_gone are not there any more; watch them no more.
+# Report that jobs rj_over have ended and that jobs rj_gone are gone; stop watching them.
 rj_tell_ends() {
 	# shellcheck disable=SC2086
 	[ -z "$rj_over" ] || rj_facts $rj_over
@@ -240,7 +243,7 @@ rj_tell_ends() {
 	for rj_uuid in $rj_over $rj_gone; do rj_unwatch "$rj_uuid"; done
 }
 
-# The files of the watched streams: rj_streams.
+# List the files of the watched streams. Sets rj_streams.
 rj_list_streams() {
 	rj_streams=''
 	for rj_one in $rj_watched; do
@@ -249,7 +252,7 @@ rj_list_streams() {
 	done
 }
 
-# Send what is new of the watched streams, as their sizes are now; rj_sent is set if there was anything.
+# Send what is new of the watched streams, up to their sizes now. Updates rj_watched. Sets rj_sent if there was anything.
 rj_send_watched() {
 	rj_sent=''
 	rj_list_streams
@@ -274,7 +277,8 @@ rj_send_watched() {
 	done
 }
 
-# Send stream $1 of job rj_uuid from byte $2 up to its size $3: rj_from is how far it came, rj_sent is set if that was anything.
+# Send stream $1 of job rj_uuid from byte $2 up to its size $3. Sets rj_from (how far it came), and rj_sent if there was
+# anything; adds the bytes to rj_lag.
 rj_send_new() {
 	rj_from=$2
 	if [ "$2" -gt "$3" ]; then
@@ -287,7 +291,8 @@ rj_send_new() {
 	rj_from=$3
 }
 
-# Whether job $1, which has no exit record, has ended all the same.  Sets rj_supervisor_pid: 0 if that is dead.
+# Succeed if job $1, which has no exit record, has ended. Sets rj_supervisor_pid (0 if that is dead or unknown), and what
+# rj_read_identity sets.
 rj_has_died() {
 	rj_read_identity "$1"
 	rj_supervisor_pid=${rj_pid:-0}
@@ -300,11 +305,11 @@ rj_has_died() {
 	[ -z "$rj_pids" ]
 }
 
-# Note child process $1, to be killed later: adds to rj_children.
+# Add child process $1 to rj_children, to be killed later.
 rj_note_child() { ! rj_proc "$1" || rj_children="$rj_children $1:$rj_start"; }
 
-# Kill the noted children that still are what they were: a pid may be somebody else's by now.
-# KILL, for a child that has not become tail yet would note TERM, as a shell does, and forget it.
+# Kill the children rj_children, unless their pids were reused. SIGKILL, because a child that has not become tail yet is a
+# shell: it would only note SIGTERM, and lose it at exec.
 rj_kill_children() {
 	for rj_word in $rj_children; do
 		! rj_proc "${rj_word%%:*}" || [ "$rj_start" != "${rj_word#*:}" ] || kill -KILL "${rj_word%%:*}"

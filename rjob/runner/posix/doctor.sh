@@ -1,6 +1,6 @@
-# op: info.
+# Operation info: what the doctor asks.
 
-# Tell what this machine is like, for the doctor.
+# Perform the operation info: print what this machine is like, for `rjob doctor`.
 rj_op_info() {
 	rj_find_detach
 	rj_describe_owner

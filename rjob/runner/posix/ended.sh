@@ -1,8 +1,9 @@
-# The end of a job, once its supervisor has recorded it: journal it, note what lives on.
+# After the supervisor has recorded the end of a job: journal that end, and note which processes live on.
 
-# Journal the end of job $1, and of all others that wait in ends/, until none does.  Whose own runners wait for the lock find their
-# hints gone, and go.  Jobs that end meanwhile leave no runner at all if they find this one's identity in scribe; so that none is
-# missed, a supervisor leaves its hint before it looks for that, and this looks for hints once more when it has taken it away.
+# Journal the end of job $1, and of all other jobs with hints in ends/, until none has one. Runners that wait for the lock
+# find their hints gone, and exit. If several jobs have hints, this runner is the scribe: a supervisor that finds its
+# identity in `scribe` starts no runner at all. So that no end is missed, a supervisor creates its hint before it reads
+# `scribe`, and the scribe looks for hints once more after it has deleted `scribe`.
 rj_journal_ends() {
 	# On a full disk there may be no hint.
 	rj_word=$rj_owner/ends/$1
@@ -10,14 +11,14 @@ rj_journal_ends() {
 	rj_lock ${rj_word:+"$rj_word"} || return 0
 	rj_list_waiting "$1"
 	rj_scribes=''
-	# Renamed into place: a supervisor that found it empty would send a runner of its own.
+	# Renamed into place: a supervisor that reads an empty file would start a runner of its own.
 	case $rj_ending in
 	*' '*) { printf '%s\n' "$rj_me" >"$rj_owner/scribe.$$" && mv -f "$rj_owner/scribe.$$" "$rj_owner/scribe" && rj_scribes=1; } 2>/dev/null ;;
 	esac
 	while rj_journal_waiting; do
 		rj_note_all_survivors
 		[ "$rj_scribes" ] || return 0
-		# Each round looks at all processes: the more ends it is for, the better.
+		# Each round scans all processes, so let it serve many ends.
 		rj_nap 0.2
 		rj_list_waiting
 		if [ -z "$rj_ending" ]; then
@@ -32,7 +33,8 @@ rj_journal_ends() {
 	rj_note_all_survivors
 }
 
-# With the lock: journal the ends of jobs rj_ending, take away their hints, let go of the lock.  Fails if that cannot be done.
+# Journal the ends of jobs rj_ending, delete their hints, and release the lock, which the caller holds. If that cannot be
+# done, deletes `scribe` instead of the hints, and fails.
 rj_journal_waiting() {
 	set --
 	for rj_uuid in $rj_ending; do set -- "$@" "$rj_owner/ends/$rj_uuid"; done
@@ -43,9 +45,9 @@ rj_journal_waiting() {
 	[ "$1" != "$rj_owner/scribe" ] && [ ! -e "$1" ]
 }
 
-# Note which processes of the jobs rj_ending, whose commands have just ended, live on.
+# Note which processes of jobs rj_ending, whose commands have just ended, live on; delete the cgroups of jobs without any.
 rj_note_all_survivors() {
-	# One look for all of them; most often there is nothing.
+	# One check for all of them; most often nothing lives on.
 	# shellcheck disable=SC2086
 	if rj_may_live $rj_ending; then rj_word=1; else rj_word=''; fi
 	for rj_one in $rj_ending; do
@@ -59,8 +61,8 @@ rj_note_all_survivors() {
 	done
 }
 
-# Whether a process may be left of any of jobs $*.  Fails only if there is none that rj_list_pids would list: none with their
-# cookies, in their sessions or in their cgroups, so none that has such a parent either.
+# Succeed if a process of any of jobs $* may live. Fails only if rj_list_pids would find none: none with their cookies, in
+# their sessions or in their cgroups, and so none with such a parent either.
 rj_may_live() {
 	[ -r "/proc/$$/stat" ] || return 0
 	rj_cookies='' rj_sessions=''
@@ -71,14 +73,15 @@ rj_may_live() {
 		{ IFS=' ' read -r rj_main rj_part <"$rj_owner/jobs/$rj_uuid/main"; } 2>/dev/null
 		rj_cookies="$rj_cookies|$rj_uuid" rj_sessions="$rj_sessions|${rj_main:-0}"
 	done
-	# Of files that may not be read, or are gone by now, grep says nothing, as rj_list_pids does; that it knows its options shows in
-	# that it finds this process.
+	# grep is silent about files that may not be read, or are gone by now; rj_list_pids skips them too. If it knows its
+	# options, it finds this very process.
 	rj_word=$(LC_ALL=C grep -zslE -e "^RJOB_INSTANCE=(${rj_cookies#?})\$" -e "^$$ \\(" \
 		-e "\\) [A-Z] [0-9]+ [0-9]+ (${rj_sessions#?}) " /proc/[0-9]*/environ /proc/[0-9]*/stat)
 	[ "$rj_word" != "/proc/$$/stat" ]
 }
 
-# Note which processes of job $1, whose command has just ended, live on; take its cgroup away if there are none.
+# Write the processes of job $1, whose command has just ended, that live on to the file `survivors`. If there are none,
+# delete its cgroup.
 rj_note_survivors() {
 	rj_read_identity "$1"
 	rj_known=$rj_main rj_seen=''
@@ -91,7 +94,7 @@ rj_note_survivors() {
 }
 
 if [ "${1-}" = ended ]; then
-	# ended JOB NAMESPACE: what the supervisor of a job turns into at last.
+	# ended JOB NAMESPACE: what a job's supervisor becomes when it has recorded the end.
 	umask 077
 	rj_marker=$1 rj_self=$0 rj_owner=${2%/jobs/*} rj_namespace=$3
 	rj_read_boot

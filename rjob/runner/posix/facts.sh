@@ -1,13 +1,14 @@
-# op: facts.  What files and processes tell of jobs.
+# Operation facts: what files and processes say about jobs.
 
-# List the living processes of job $1: rj_pids.  Adds them to rj_seen, as PID:BEGIN words.
-# $2, $3: pid and begin of its main process (0 and - if there is none).
-# rj_seen: what earlier looks have found; it stays the job's while pid and begin are the same.
-# rj_known: the number of a session that the caller has seen the main process lead.
+# List the living processes of job $1. $2, $3: pid and begin of its main process (0 and - if there is none). Reads rj_known
+# (the number of a session that the caller has seen the main process lead) and rj_seen (the PID:BEGIN words of earlier
+# scans: such a process stays the job's while both are the same). Sets rj_pids, rj_living (as PID:BEGIN words), rj_session
+# (the job's, or none) and what rj_read_cgroup sets; adds to rj_seen.
 #
-# A process is the job's if it is the main process or in the session that this leads, if its environment carries the job's cookie
-# (unless it is in a session that another job leads, or its parent is another job's), if it was seen before, if it is in the job's cgroup, or if its
-# parent is one of these and it is not another job's.
+# A process is the job's if it is the main process or in the session that this leads; if it carries the job's cookie, and
+# neither its session leader nor its parent carries another job's; if it was seen before; if it is in the job's cgroup; or
+# if its parent is one of these, and it is neither a supervisor nor carries another job's cookie. Without /proc, it is the
+# job's if it is in the main process's group.
 rj_list_pids() {
 	rj_pids='' rj_living='' rj_folder='' rj_session=none
 	if [ ! -r "/proc/$$/stat" ]; then
@@ -17,8 +18,8 @@ rj_list_pids() {
 		rj_pids=${rj_pids:-$2}
 		return
 	fi
-	# A session bears its leader's pid.  Where the leader is gone the number proves nothing by itself, unless the leader
-	# was seen, and nobody else bears it now.
+	# A session has its leader's pid as its number. Without the leader the number proves nothing, unless the leader was
+	# seen, and no other process has that pid now.
 	if rj_alive "$2" "$3" "$rj_boot" || { [ "${rj_known-}" = "$2" ] && ! rj_proc "$2"; }; then
 		rj_session=$2
 	fi
@@ -35,8 +36,8 @@ rj_list_pids() {
 	done
 }
 
-# The program for awk that tells which processes belong to a job, as PID:BEGIN words in the order of /proc.
-# Left out are processes of the session "mine", the operation's own, should the job have asked for it.
+# The awk program that finds the processes of a job, and prints PID:BEGIN words in the order of /proc. It skips those of the
+# session "mine", the operation's own: the job itself may have requested it.
 # shellcheck disable=SC2016
 rj_belongs='
 	BEGIN {
@@ -47,7 +48,7 @@ rj_belongs='
 	{ pid = substr($0, 7); sub(/\/.*/, "", pid) }
 	/^\/proc\/[0-9]+\/environ:RJOB_INSTANCE=/ { sub(/^[^=]*=/, ""); cookie[pid] = $0; next }
 	/^\/proc\/[0-9]+\/environ:/ { keeper[pid] = 1; next }
-	# A name may hold newlines: what counts stands in the last line.
+	# A name may hold newlines: the fields are in the last line.
 	{ if (!(pid in last)) order[++total] = pid; last[pid] = $0 }
 	END {
 		for (i = 1; i <= total; i++) {
@@ -56,7 +57,7 @@ rj_belongs='
 			split(last[pid], field, " ")
 			if (pid + 0 <= 1 || field[1] ~ /^[ZX]/ || field[4] == mine) continue
 			parent[pid] = field[2]; sid = field[4]; begin[pid] = field[20]
-			# The main process leads no session yet while it becomes the command.
+			# While it becomes the command, the main process does not lead a session yet.
 			if (pid "" == session "" || sid "" == session "" || pid in within || pid ":" begin[pid] in before) ours[pid] = 1
 			else if (pid in cookie && cookie[pid] == job && !led(sid) && !led(field[2])) ours[pid] = 1
 			else if (pid in cookie ? cookie[pid] != job : pid in keeper) other[pid] = 1
@@ -71,7 +72,8 @@ rj_belongs='
 		for (i = 1; i <= total; i++) if (order[i] in ours) printf "%s:%s ", order[i], begin[order[i]]
 	}'
 
-# The pids in job $1's own cgroup and below it: rj_group; empty if it has none.
+# List the pids in job $1's own cgroup and below it. Sets rj_group (empty if there are none) and rj_folder (the cgroup;
+# empty if the job has none).
 rj_read_cgroup() {
 	rj_group='' rj_folder=''
 	{ IFS= read -r rj_folder <"$rj_owner/jobs/$1/cgroup"; } 2>/dev/null || return 0
@@ -82,13 +84,13 @@ rj_read_cgroup() {
 	done
 }
 
-# Take away the cgroup rj_folder with those below it, if there is one and nothing lives in it.
+# Delete the cgroup rj_folder with those below it, if there is one and nothing lives in it.
 rj_drop_cgroup() {
 	[ -z "$rj_folder" ] || rmdir "$rj_folder"/*/*/ "$rj_folder"/*/ "$rj_folder" 2>/dev/null || :
 }
 
-# identity and main of job $1: rj_pid rj_begin rj_booted rj_place (its pid namespace) rj_site (its machine), rj_main
-# rj_main_begin; empty where not written yet.
+# Read `identity` and `main` of job $1. Sets rj_pid, rj_begin, rj_booted, rj_place (the pid namespace) and rj_site (the
+# machine) of the supervisor, rj_main and rj_main_begin; empty if not written yet. A malformed pid makes rj_booted `broken`.
 rj_read_identity() {
 	rj_pid='' rj_begin='' rj_booted='' rj_place='' rj_site='' rj_main='' rj_main_begin=''
 	{ IFS=' ' read -r rj_pid rj_begin rj_booted rj_1 rj_2 rj_3 rj_place rj_site rj_word <"$rj_owner/jobs/$1/identity"; } 2>/dev/null || :
@@ -98,11 +100,11 @@ rj_read_identity() {
 	esac
 }
 
-# Tell what lives of the unfinished job $1.  The files are read after this, so an end that falls between is seen there.
+# Print which processes of the unfinished job $1 live. Read the job's files after this: they show an end in between.
 rj_liveness() {
 	rj_read_identity "$1"
 	if [ -z "$rj_pid" ] && [ -e "$rj_owner/jobs/$1/identity" ]; then
-		# Claimed this instant, or its supervisor died within that instant.
+		# The claim is being written, or its supervisor died just then.
 		rj_nap 0.2
 		rj_read_identity "$1"
 		[ "$rj_pid" ] || rj_booted=none
@@ -120,20 +122,20 @@ rj_liveness() {
 		rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"
 		rj_count_words "$rj_pids"
 	fi
-	# A claim that tells nothing is no sign of another boot.
+	# A claim without a boot id is no sign of another boot.
 	case $rj_booted in "$rj_boot" | none | broken | never) rj_word=same ;; *) rj_word=other ;; esac
 	printf 'alive %s %s %s %s %s\n' "$1" "$rj_keeper" "$rj_leader" "$rj_count" "$rj_word"
 }
 
-# How many words $1 has: rj_count.
+# Count the words of $1. Sets rj_count.
 rj_count_words() {
 	# shellcheck disable=SC2086
 	set -- $1
 	rj_count=$#
 }
 
-# Processes of the ended job $1 that live on: rj_pids.  Fails if there are none.
-# The supervisor lists them in "survivors" when the command ends; the last one's end empties that file.
+# Find the processes of the ended job $1 that live on. Sets rj_pids. Fails if there are none. The supervisor lists them in
+# `survivors` when the command ends; this empties the file when the last one has ended. Reads rj_known.
 rj_find_survivors() {
 	rj_pids='' rj_seen=''
 	[ -s "$rj_owner/jobs/$1/survivors" ] || return 1
@@ -147,7 +149,8 @@ rj_find_survivors() {
 	return 1
 }
 
-# Print the small files and the sizes of jobs $* and of their children, as grep and stat print them.
+# Print the small files and the sizes of jobs $* and of their children, as grep and stat print them. Reads rj_base (the
+# folder of the jobs).
 rj_files() {
 	rj_small='' rj_big=''
 	for rj_uuid; do
@@ -166,7 +169,7 @@ rj_files() {
 	rj_print_files
 }
 
-# Print what grep tells of the files $rj_small and stat of $rj_big.
+# Print the lines of the files rj_small as grep does, and the sizes of the files rj_big as stat does.
 rj_print_files() {
 	# shellcheck disable=SC2086
 	[ -z "$rj_small" ] || LC_ALL=C grep -s '' /dev/null $rj_small
@@ -175,14 +178,14 @@ rj_print_files() {
 		ls -ln $rj_big 2>/dev/null | awk '{ print "size", $5, $NF }'
 }
 
-# Add to rj_small and rj_big the files of the children of the job in folder $1, which are numbered without gaps.  After
-# each hundred what is there is printed, for a command takes only so many arguments.
+# Add the files of the children of the job in folder $1, which are numbered without gaps, to rj_small and rj_big. Prints
+# what is there after each hundred children, because a command takes only so many arguments.
 rj_add_children() {
 	rj_child=1
 	while [ -d "$1/$rj_child" ] && [ ! -h "$1/$rj_child" ]; do
 		rj_u=$1/$rj_child
 		rj_small="$rj_small $rj_u/host $rj_u/instance $rj_u/link $rj_u/identity $rj_u/alive $rj_u/stop $rj_u/expired $rj_u/signals $rj_u/error $rj_u/received $rj_u/exit"
-		# Of a file that is not there stat would make an error, and another tool would be tried.
+		# For a missing file stat would fail, and another tool would be tried.
 		[ ! -e "$rj_u/out" ] || rj_big="$rj_big $rj_u/out"
 		[ ! -e "$rj_u/err" ] || rj_big="$rj_big $rj_u/err"
 		if [ "$((rj_child % 100))" -eq 0 ]; then
@@ -193,7 +196,7 @@ rj_add_children() {
 	done
 }
 
-# The facts of jobs $*, some hundreds at a time.
+# Print the facts of jobs $*, some hundreds at a time. Changes to the folder jobs/.
 rj_facts() {
 	rj_base=.
 	cd "$rj_owner/jobs" || return
@@ -219,7 +222,8 @@ rj_facts() {
 	rj_files "$@"
 }
 
-# What the files of other machines under the same home tell of their jobs.
+# Print the facts of other machines' jobs under the same home, from their files: of the jobs that the selectors in rj_others
+# name, each as WORD:ARGUMENT. The caller has changed to the home.
 rj_facts_of_others() {
 	for rj_other in "$rj_home"/*/next; do
 		rj_other=${rj_other%/next}
@@ -240,7 +244,7 @@ rj_facts_of_others() {
 	done
 }
 
-# SELECTOR... ("others WORD[:ARGUMENT]" asks for other machines' jobs too)
+# Perform the operation facts. $*: selectors; "others WORD[:ARGUMENT]" asks for other machines' jobs too.
 rj_op_facts() {
 	rj_all='' rj_others=''
 	rj_describe_owner
@@ -250,11 +254,11 @@ rj_op_facts() {
 	done
 	# shellcheck disable=SC2086
 	[ -z "$rj_all" ] || rj_facts $rj_all
-	# What is in a space is nobody else's.
+	# A space does not show other machines' jobs.
 	[ -z "$rj_others" ] || [ "$rj_space" ] || ! cd "$rj_home" 2>/dev/null || rj_facts_of_others
 }
 
-# Tell what machine this is, and how many jobs it has.
+# Print which machine this is, and how many jobs it has. Sets rj_host, rj_next and rj_removed.
 rj_describe_owner() {
 	rj_read_next
 	rj_read_host

@@ -1,5 +1,5 @@
-# Keep the script that comes from standard input, SIZE bytes, as the runner NAME: written beside, checked, renamed.
-# Arguments: the text of check.sh, NAME, SIZE.
+# Cache the script that comes from standard input, SIZE bytes, as the runner NAME: write it to a temporary file, check its
+# size, rename it. Arguments: the text of check.sh, NAME, SIZE.
 eval "$1";
 umask 077;
 if rj_open "$2"; then

@@ -1,10 +1,10 @@
-# The registry: a journal that is only appended to, by the holder of the lock.  pending is its write-ahead log: it is
-# only appended to as well, and emptied when all of it is in the registry.  rj_backlog is set while something in it is
-# not: on a full disk nothing is lost, and the lines are written when there is space again.
+# The registry: a journal that only the lock holder appends to. `pending` is its write-ahead log: runners append to it, and
+# empty it when all of it is in the registry. rj_backlog is set while some of it is not: on a full disk nothing is lost, and
+# the lines are written when there is space again.
 
-# Note lines $1 in pending, before the first change that they tell of.  Fails on a full disk.
+# Append lines $1 to `pending`, before the first change that they tell of. Fails, and sets rj_backlog, on a full disk.
 rj_write_ahead() {
-	# Behind a torn line, on a line of its own.
+	# Begin a new line if the last one may be torn.
 	if { printf "${rj_backlog:+\n}%s\n" "$1" >>"$rj_owner/pending"; } 2>/dev/null; then
 		#@ pending-written
 		return
@@ -13,7 +13,7 @@ rj_write_ahead() {
 	return 1
 }
 
-# Append lines $1 to the registry; empty pending when everything in it is there.  Fails on a full disk.
+# Append lines $1 to the registry; empty `pending` if all of it is there. Fails, and sets rj_backlog, on a full disk.
 rj_append() {
 	if ! rj_write "$1"; then
 		rj_backlog=1
@@ -24,13 +24,14 @@ rj_append() {
 	#@ pending-emptied
 }
 
-# Write lines $1 at the end of the registry.  Reads and sets rj_tail, its end with a dot behind; empty where not known.
+# Append lines $1 to the registry. Reads and sets rj_tail (its end, with a dot added; empty if unknown). Fails on a full
+# disk.
 rj_write() {
 	case $rj_tail in
 	. | *"$rj_newline.") ;;
 	'') [ ! -s "$rj_owner/registry.jsonl" ] || [ -z "$(tail -c 1 "$rj_owner/registry.jsonl")" ] || rj_tail=torn ;;
 	esac
-	# A torn line costs nothing but itself.
+	# Begin a new line after a torn one, so that no other line is damaged.
 	case $rj_tail in
 	'' | . | *"$rj_newline.") set -- "$1" '' ;;
 	*) set -- "$1" "$rj_newline" ;;
@@ -39,7 +40,8 @@ rj_write() {
 	{ printf '%s%s\n' "$2" "$1" >>"$rj_owner/registry.jsonl"; } 2>/dev/null && rj_tail=.
 }
 
-# Finish what stands in pending: a holder died between its changes and its lines, or the disk was full.
+# Complete the changes in `pending`: a lock holder died between its changes and their lines, or the disk was full. Sets
+# rj_backlog. Fails on a full disk.
 rj_recover() {
 	rj_missing='' rj_backlog=''
 	while IFS= read -r rj_line; do
@@ -58,7 +60,7 @@ rj_recover() {
 			fi
 			;;
 		remove)
-			# It was asked for, so it is done; not where it cannot be done.
+			# The removal was requested, so complete it; if that is impossible, drop its line.
 			[ ! -e "$rj_owner/jobs/$rj_uuid" ] || mv -f "$rj_owner/jobs/$rj_uuid" "$rj_owner/new/" 2>/dev/null || :
 			[ ! -e "$rj_owner/jobs/$rj_uuid" ] || continue
 			rm -f "$rj_owner/ids/$rj_id" "$rj_owner/live/$rj_id"
@@ -77,15 +79,16 @@ rj_recover() {
 	{ true >"$rj_owner/pending"; } 2>/dev/null
 }
 
-# Keep job $1 that a dead holder staged from being moved in later: a mv that it started may be under way.  A staged job is
-# renamed once, to its place or to where removed ones go.  What this very request has staged, in rj_new, is asked for again.
+# Prevent job $1, which a dead lock holder has staged, from being moved to jobs/ later: a mv that it started may still run.
+# Only one rename of a staged job succeeds, so this renames it to where removed jobs go. What the current request has staged
+# (in rj_new) is exempt: it asks for the same job again.
 rj_hold_back() {
 	for rj_file in "$rj_owner"/new/*/"$1"; do
 		[ ! -d "$rj_file" ] || [ "$rj_file" = "${rj_new-}/$1" ] || mv -f "$rj_file" "$rj_owner/new/" 2>/dev/null || :
 	done
 }
 
-# Make the line that says how job $1 ended: rj_line, and rj_id.  Fails if it has no exit record.
+# Build the registry line that tells how job $1 ended. Sets rj_line and rj_id. Fails if it has no exit record.
 rj_end_line() {
 	rj_status='' rj_when=''
 	{ IFS=' ' read -r rj_word rj_status rj_signal rj_when <"$rj_owner/jobs/$1/exit"; } 2>/dev/null
@@ -97,12 +100,13 @@ rj_end_line() {
 	rj_line='{"v":1,"event":"end","id":'$rj_id',"instance":"'$1'","time":"'$rj_when'","status":'$rj_status'}'
 }
 
-# With the lock: journal ends that their own runners did not come to, however many jobs run: those that wait in ends/, and
-# some of live/.  Where no hint could be written, or an older runner wrote none, that list has to be looked through: 16 numbers
-# at each call, so that many calls have seen all of it.  Reads rj_next.  The hints stay, for who does the rest of the end's work.
+# Journal ends that their own runners have not journalled, at a cost that does not depend on how many jobs run: those with
+# hints in ends/, and some of live/. If no hint could be written, or an older runner wrote none, live/ must be searched: 16
+# ids in each call, so that many calls check all. The caller holds the lock. Reads rj_next. The hints stay for the runner
+# that notes the survivors.
 rj_journal_left() {
 	set --
-	# A power of two: the rest of a division by it comes round while the numbers grow.
+	# A power of two: as ids grow, the remainder takes every value in turn.
 	rj_step=1
 	while [ $((rj_step * 16)) -lt "$rj_next" ]; do rj_step=$((rj_step * 2)); done
 	rj_n=$((rj_next % rj_step))
@@ -119,20 +123,21 @@ rj_journal_left() {
 	[ -z "$rj_ending" ] || rj_journal_ended $rj_ending
 }
 
-# List jobs $*, and those that wait in ends/, a hundred at most, for somebody waits for the lock: rj_ending.
+# List jobs $*, and those with hints in ends/, at most a hundred, because others wait for the lock. Sets rj_ending.
 rj_list_waiting() {
 	for rj_file in "$rj_owner"/ends/*; do
 		[ -e "$rj_file" ] && [ $# -lt 100 ] || break
 		rj_uuid=${rj_file##*/}
 		case " $* " in *" $rj_uuid "*) continue ;; esac
-		# A hint comes before the record: there the supervisor is still at work.
+		# A supervisor creates its hint before the exit record: until then it is still at work.
 		[ -e "$rj_owner/jobs/$rj_uuid/exit" ] || [ ! -d "$rj_owner/jobs/$rj_uuid" ] || continue
 		set -- "$@" "$rj_uuid"
 	done
 	rj_ending="$*"
 }
 
-# With the lock: journal the ends of jobs $* that are still listed as unfinished.  On a full disk they stay listed, and it fails.
+# Journal the ends of those of jobs $* that are still in live/, and delete them there. The caller holds the lock. Fails on a
+# full disk: then they stay in live/ or in `pending`.
 rj_journal_ended() {
 	rj_lines='' rj_done=''
 	for rj_uuid; do
@@ -144,13 +149,14 @@ rj_journal_ended() {
 	rj_write_ahead "${rj_lines%?}" || return 1
 	set --
 	for rj_word in $rj_done; do set -- "$@" "$rj_owner/$rj_word"; done
-	# What stays listed is journalled by whoever takes the lock next, from pending: not twice.
+	# If this fails, the next lock holder journals them from `pending`, once.
 	rm -f "$@" || { rj_backlog=1; return 1; }
 	#@ ends-unlisted
 	rj_append "${rj_lines%?}"
 }
 
-# With the lock: take away the identity of a scribe (ended.sh) that is dead, or nobody would be one again.
+# Delete the identity of a dead scribe (ended.sh): if its pid is reused, supervisors would leave their ends to it. The
+# caller holds the lock.
 rj_drop_scribe() {
 	rj_word=''
 	{ IFS= read -r rj_word <"$rj_owner/scribe"; } 2>/dev/null || return 0

@@ -1,9 +1,10 @@
-# The lock of an owner: held only while an operation runs, carries its holder's identity.
+# The lock of an owner: held only while an operation runs; it tells its holder's identity.
 
-# Take the lock, and finish what a dead holder left in pending.  Sets rj_me (this process's identity) and rj_backlog.
-# Fails if the lock was not free at once and file $1, if it is given, is gone: others have done what it was wanted for.
-# The lock is a symbolic link whose target is that identity: atomic, and made without a free block as long as it is short, so
-# of the boot's id only the first 18 characters are told: ext4 has room for 59 bytes in the inode.
+# Take the lock, and complete what a dead holder left in `pending`. $1, if given, is a file that others delete when they
+# have done the work for which the lock is wanted: fails if the lock was not free at once and the file is gone. Sets rj_me
+# (this process's identity) and rj_backlog (whether lines stay in `pending`); clears rj_tail.
+# The lock is a symbolic link whose target is the identity: creating it is atomic. A short target needs no free block: ext4
+# has room for 59 bytes in the inode, so the target holds only the first 18 characters of the boot id.
 rj_lock() {
 	rj_proc $$
 	rj_me="$$ ${rj_start:--} $rj_boot ${rj_namespace:--}"
@@ -19,12 +20,12 @@ rj_lock() {
 		elif [ "$rj_waits" -gt 400 ]; then
 			rj_fail locked "$(rj_tell_holder)"
 		elif [ $((rj_waits % 4)) -eq 1 ] && rj_is_orphaned; then
-			# Reading a link costs a process: not in every round.
+			# Reading a link costs a process, so not in every round.
 			rj_break
 		else
 			rj_beat "$rj_waits"
-			# Back off, for each look costs processes and a crowd may wait; not in step with the others; longer, if others may do
-			# the work.
+			# Back off, because each look costs processes and a crowd may wait. Jitter keeps them out of step. Wait longer
+			# if others may do the work.
 			rj_ticks=$((${1:+10} + 12 + (rj_waits < 17 ? rj_waits : 17) - ($$ + rj_waits) % 3))
 			rj_nap "0.$((rj_ticks / 10 - 1))$((rj_ticks % 10))"
 			#@ waiting
@@ -33,20 +34,21 @@ rj_lock() {
 	done
 	#@ locked
 	rj_backlog=''
-	# On a full disk it stays there.
+	# On a full disk the lines stay in `pending`.
 	[ ! -s "$rj_owner/pending" ] || rj_recover || :
 }
 
-# Let go of the lock, and take away the files and folders $*.
+# Release the lock, and delete the files and folders $*.
 rj_unlock() {
 	rm -rf "$rj_owner/lock" "$@"
 	#@ unlocked
 }
 
-# Whether anything stands in the lock's place; the target of a link does not exist.
+# Succeed if anything is in the lock's place. -e alone would miss a link, whose target does not exist.
 rj_is_locked() { [ -h "$rj_owner/lock" ] || [ -e "$rj_owner/lock" ]; }
 
-# Nobody holds the lock and it cannot be made: say why, unless somebody held it for a moment.
+# Find out why the lock cannot be created although nobody holds it, and fail with that error. Returns if links can be
+# created: then somebody held the lock for a moment.
 rj_try_link() {
 	rj_claim=$rj_owner/lock.$$.$rj_start
 	if ln -s "$rj_brief" "$rj_claim" 2>/dev/null; then
@@ -58,15 +60,15 @@ rj_try_link() {
 	rj_fail no-links "$rj_owner"
 }
 
-# Read the identity in the lock: rj_held, empty if there is none; its words rj_held_pid, rj_held_begin, rj_held_boot and
-# rj_held_space (the pid namespace; 0.1 knew none).
+# Read the identity in the lock. Sets rj_held (empty if there is none) and its words rj_held_pid, rj_held_begin,
+# rj_held_boot (in full, if it is the current boot) and rj_held_space (the pid namespace; empty in a lock of rjob 0.1).
 rj_read_holder() {
 	rj_held=''
 	if [ -h "$rj_owner/lock" ]; then
 		rj_held=$(QUOTING_STYLE=literal LC_ALL=C ls -ldn "$rj_owner/lock" 2>/dev/null)
 		rj_held=${rj_held##*" -> "}
 	else
-		# rjob 0.1 makes a file.
+		# rjob 0.1 creates a file.
 		{ IFS= read -r rj_held <"$rj_owner/lock"; } 2>/dev/null
 	fi
 	set -f
@@ -77,15 +79,15 @@ rj_read_holder() {
 	case $rj_boot in "$rj_held_boot"*) rj_held_boot=$rj_boot ;; esac
 }
 
-# Read the lock's holder and say whether it is dead.
+# Read the lock's holder, and succeed if it is dead: the lock is stale. Sets what rj_read_holder sets.
 rj_is_orphaned() {
 	rj_read_holder
-	# A file of 0.1 is complete when it appears: an empty one is what a power cut left.
+	# A file of 0.1 is complete when it appears: only a power failure leaves an empty one.
 	[ "$rj_held" ] || { [ -f "$rj_owner/lock" ] && [ ! -s "$rj_owner/lock" ]; } || return 1
 	! rj_alive "$rj_held_pid" "$rj_held_begin" "$rj_held_boot" ${rj_held_space:+"$rj_held_space"}
 }
 
-# Print who holds the lock, for a message.
+# Print who holds the lock, for an error message.
 rj_tell_holder() {
 	rj_read_holder
 	case ${rj_held:+${rj_held_space:--}} in
@@ -95,7 +97,7 @@ rj_tell_holder() {
 	esac
 }
 
-# The holder $rj_held is dead: take its lock away.  Only one process may do that, or a living successor's could be hit:
+# Break the stale lock of the dead holder rj_held. Only one process at a time may, or a living successor's could be removed:
 # each contender creates a file named after its identity, lists all of them, and backs off if another one is alive.
 rj_break() {
 	rj_dead=$rj_held
@@ -113,11 +115,11 @@ rj_break() {
 		fi
 		rm -f "$rj_other"
 	done
-	# What the dead one had started (a mv, say) is given the time to end.
+	# Give processes that the dead holder has started (a mv, say) time to end.
 	rj_nap 0.1
-	# rjob 0.1 does not know a claim with a pid namespace, and takes it away.
+	# rjob 0.1 does not know a claim with a pid namespace, and deletes it.
 	if [ -e "$rj_claim" ] && rj_is_orphaned && [ "$rj_held" = "$rj_dead" ]; then
-		# 0.1 has its file under a name of its own, too.
+		# 0.1 keeps its file under a second name as well, lock.PID.BEGIN. Let no slash into that.
 		case $rj_held_pid$rj_held_begin in */*) rj_held_pid=0 ;; esac
 		rm -f "$rj_owner/lock" "$rj_owner/lock.$rj_held_pid.$rj_held_begin"
 		#@ broken
@@ -125,7 +127,7 @@ rj_break() {
 	rm -f "$rj_claim"
 }
 
-# Whether the process whose identity is $1, with dots for blanks, lives.
+# Succeed if the process with identity $1, dots for blanks, lives. Sets rj_held_pid, rj_held_begin and rj_held_boot.
 rj_is_contender() {
 	rj_word=$1
 	rj_held_pid=${rj_word%%.*} rj_word=${rj_word#*.}

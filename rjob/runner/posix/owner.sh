@@ -1,7 +1,7 @@
-# What every operation stands on: the machine, the owner's folder, the numbers.
+# What every operation needs: the machine, the owner's folder, the ids.
 
-# Whether an identity is of another machine, or of another pid namespace of this boot: whether it lives cannot be told from here.
-# $1: its boot; $2: its namespace; $3: its machine; each of the last two - or nothing if unknown.
+# Succeed if an identity is of another machine, or of another pid namespace of this boot: from here nobody can tell whether
+# that process lives. $1: its boot; $2: its namespace; $3: its machine; $2 and $3 are - or empty if unknown.
 rj_is_apart() {
 	case ${3:--} in - | "$rj_machine") ;; *) [ "$rj_machine" = - ] || return 0 ;; esac
 	[ "$1" = "$rj_boot" ] || return 1
@@ -9,19 +9,21 @@ rj_is_apart() {
 	[ "$rj_namespace" != - ]
 }
 
-# Whether the process with pid $1, begin $2, boot $3, namespace $4, machine $5 lives, or may live.
+# Succeed if the process with pid $1, begin $2, boot $3, namespace $4, machine $5 lives, or may live (rj_is_apart). Sets
+# what rj_proc sets.
 rj_alive() {
 	! rj_is_apart "$3" "${4-}" "${5-}" || return 0
 	[ "$3" = "$rj_boot" ] && rj_proc "$1" && [ "$rj_start" = "$2" ] || return 1
 	case $rj_state in Z* | X*) return 1 ;; esac
 }
 
-# Sleep $1 seconds; where sleep knows no fractions, one second.
+# Sleep $1 seconds; one second if `sleep` knows no fractions.
 rj_nap() { sleep "$1" 2>/dev/null || sleep 1; }
 
-rj_fail() { # CODE TEXT: the reply is an error, and nothing follows
+# Reply with error $1 and text $2, and exit with status 1: nothing follows.
+rj_fail() {
 	if [ "$rj_marker" = host ]; then
-		# Who sits in front of it reads no protocol.
+		# A person reads this, not a client that knows the protocol.
 		printf 'rjob: %s: %s\n' "$1" "$2" >&2
 		exit 1
 	fi
@@ -29,30 +31,33 @@ rj_fail() { # CODE TEXT: the reply is an error, and nothing follows
 	exit 1
 }
 
-# In a loop that may last: every tenth round of rj_round, tell the client of this request that the runner lives.
+# Tell the client that the runner lives (`beat`), in every tenth round of a loop that may last. $1: the number of the round.
+# Does nothing if no request is being served (rj_op).
 rj_beat() { [ $(($1 % 10)) -ne 9 ] || [ -z "${rj_op-}" ] || printf '%s beat\n' "$rj_marker"; }
 
-# Wake those who look on: a job has ended, or is gone.  They find out by themselves later where this fails.
+# Wake the runners that follow jobs, because a job has ended or is gone: append a byte to `bell`. If that fails, they find
+# out by themselves later.
 rj_ring() { { printf . >>"$rj_owner/bell"; } 2>/dev/null || :; }
 
-# What time it is: rj_now.
+# Read the current time. Sets rj_now.
 rj_read_now() { rj_now=$(date -u +%Y-%m-%dT%H:%M:%SZ); }
 
-# Find the machine's own id, never its name, and the owner's folder: rj_machine, rj_owner.
+# Find the machine's own id, which is never its name, and the owner's folder. Sets rj_machine and rj_owner; makes rj_home
+# and rj_self absolute.
 rj_read_machine() {
-	# A relative home is one below the folder that the runner began in.
+	# A relative home is below the folder in which the runner was started.
 	case $rj_home in /*) ;; *) rj_self=$PWD/$rj_self rj_home=$PWD/$rj_home ;; esac
 	rj_read_machine_id
 	if [ -z "$rj_machine" ] && command -v ioreg >/dev/null 2>&1; then
 		rj_machine=$(ioreg -rd1 -c IOPlatformExpertDevice | sed -n 's/.*IOPlatformUUID" = "\(.*\)"/\1/p')
 	fi
-	# A folder that several machines may share cannot hold it.
+	# Several machines may share the home, so it cannot hold the id of one.
 	[ "$rj_machine" ] || rj_read_random_machine "/var/tmp/rjob-machine-$(id -u)"
 	case $rj_machine in '' | .* | *[!A-Za-z0-9._-]*) rj_fail machine "$rj_machine" ;; esac
 	rj_owner=$rj_home/$rj_machine
 }
 
-# Work in the space rj_space: an owner of its own, which the plain one knows nothing of: rj_owner.
+# Switch to the space rj_space: an owner of its own, shown only to a client that names it. Sets rj_owner.
 rj_enter_space() {
 	case $rj_space in *[!A-Za-z0-9]*) rj_fail cut "the request is broken" ;; esac
 	for rj_file in "$rj_owner" "$rj_owner/spool"; do
@@ -61,7 +66,7 @@ rj_enter_space() {
 	rj_owner=$rj_owner/spool/$rj_space
 }
 
-# The machine has no id of its own: read the random one in file $1, made when first asked for: rj_machine.
+# Read the random id of a machine that has none of its own from file $1; create that file if it is missing. Sets rj_machine.
 rj_read_random_machine() {
 	if [ ! -e "$1" ] && [ ! -h "$1" ]; then
 		rj_word=$(od -An -tx1 -N16 /dev/urandom 2>/dev/null | tr -cd '0-9a-f')
@@ -70,10 +75,10 @@ rj_read_random_machine() {
 		{ printf '%s\n' "$rj_word" >"$1"; } 2>/dev/null
 		set +C
 	fi
-	# Everybody may write to that folder: what others put there is not believed.
+	# Everybody may write to that folder: trust only a file of this user.
 	[ -O "$1" ] && [ -f "$1" ] && [ ! -h "$1" ] || rj_fail machine-file "$1"
 	rj_tries=0
-	# Somebody else may be writing it.
+	# Another process may still be writing it.
 	until { IFS= read -r rj_machine <"$1"; } 2>/dev/null && [ "$rj_machine" ]; do
 		[ "$rj_tries" -lt 20 ] || rj_fail machine-file "$1"
 		rj_nap 0.05
@@ -81,19 +86,19 @@ rj_read_random_machine() {
 	done
 }
 
-# The host's own name: rj_host.
+# Read the host's own name. Sets rj_host.
 rj_read_host() {
 	rj_host=''
 	{ IFS= read -r rj_host </proc/sys/kernel/hostname; } 2>/dev/null || rj_host=$(uname -n)
 }
 
-# Whether $1 is a job's number.
+# Succeed if $1 can be a job's id: at most 15 digits.
 rj_is_id() { case $1 in '' | 0* | *[!0-9]* | ????????????????*) return 1 ;; esac }
 
-# Whether $1 is a number that may be given to a job, or counted from: nine digits, for some shells count in 32 bits.
+# Succeed if $1 can be given to a job, or be counted from: at most nine digits, because some shells calculate with 32 bits.
 rj_is_count() { case $1 in '' | 0?* | *[!0-9]* | ??????????*) return 1 ;; esac }
 
-# Read the number of job $1: rj_id.  id and ids/ have to agree, or its start record says it.  Fails if nothing does.
+# Read the id of job $1. Sets rj_id. `id` and ids/ must agree, else the start record decides. Fails if there is none.
 rj_read_id() {
 	rj_id='' rj_word=''
 	{ IFS= read -r rj_id <"$rj_owner/jobs/$1/id"; } 2>/dev/null
@@ -101,7 +106,7 @@ rj_read_id() {
 	[ "$rj_word" = "$1" ] || rj_read_start_id "$1"
 }
 
-# Read the number of job $1 from its start record, else from id: rj_id.
+# Read the id of job $1 from its start record, else from `id`. Sets rj_id. Fails if both lack it.
 rj_read_start_id() {
 	rj_id='' rj_word=''
 	{ IFS= read -r rj_id <"$rj_owner/jobs/$1/id"; } 2>/dev/null
@@ -115,8 +120,8 @@ rj_read_start_id() {
 	rj_is_id "$rj_id"
 }
 
-# Read the next id and how many jobs were removed: rj_next, rj_removed.  The file is one line of fixed width, which is
-# overwritten in place; what makes no sense is found again.
+# Read the next id, and how many jobs were removed. Sets rj_next and rj_removed. `next` is one line of fixed width, which is
+# overwritten in place; values that make no sense are computed again.
 rj_read_next() {
 	rj_next='' rj_removed=''
 	{ IFS=' ' read -r rj_next rj_removed <"$rj_owner/next"; } 2>/dev/null || :
@@ -127,7 +132,7 @@ rj_read_next() {
 	[ "$rj_removed" -lt "$rj_next" ] || rj_count_removed
 }
 
-# Find the next id: one more than the highest that anything tells of: rj_next.
+# Compute the next id: one more than the highest id that any file tells. Sets rj_next.
 rj_highest() {
 	rj_next=0
 	[ -d "$rj_owner" ] && rj_next=$({
@@ -139,7 +144,7 @@ rj_highest() {
 	rj_next=$((${rj_next:-0} + 1))
 }
 
-# Count how many of the numbers that were given have no job any more: rj_removed.
+# Count the ids that were given and have no job any more. Reads rj_next. Sets rj_removed.
 rj_count_removed() {
 	rj_removed=0
 	for rj_file in "$rj_owner"/jobs/*-*; do
@@ -148,9 +153,9 @@ rj_count_removed() {
 	rj_removed=$((rj_next > rj_removed ? rj_next - 1 - rj_removed : 0))
 }
 
-# Write rj_next and rj_removed, in place: that needs no space.  Called with the lock.
+# Write rj_next and rj_removed to `next`, in place: that needs no disk space. The caller holds the lock.
 rj_write_next() {
-	# An empty folder in its place is in nobody's use.
+	# Nobody uses an empty folder in its place: delete it.
 	[ ! -d "$rj_owner/next" ] || rmdir "$rj_owner/next" 2>/dev/null || return 1
 	{ printf '%-15s %-15s\n' "$rj_next" "$rj_removed" 1<>"$rj_owner/next"; } 2>/dev/null
 	#@ next-written

@@ -1,18 +1,19 @@
-# ops: received, save.  What jobs have written, and how much of it was received.
+# Operations received and save: what jobs have written, and how much of it was received.
 
 rj_stale_out='' rj_stale_err=''
 
-rj_size_of() { # FILE: rj_bytes
+# Read the size of file $1. Sets rj_bytes.
+rj_size_of() {
 	rj_bytes=$(stat -c %s "$1" 2>/dev/null || stat -f %z "$1" 2>/dev/null || ls -ln "$1" | awk '{ print $5 }')
 	rj_bytes=${rj_bytes:-0}
 }
 
-# Print the names and sizes of files $*, as words, in their order; nothing of those that are not there.
+# Print the names and sizes of files $*, as words, in their order. Skips files that are missing.
 rj_print_sizes() {
 	stat -c '%n %s' "$@" 2>/dev/null || stat -f '%N %z' "$@" 2>/dev/null || ls -ln "$@" 2>/dev/null | awk '{ print $NF, $5 }'
 }
 
-# Send bytes $2 to $3 of file $1, which is called after its job and stream, with their head.
+# Send the bytes from $2 up to $3 of file $1 (UUID/STREAM), after a line that announces them.
 rj_send_frame() {
 	printf 'data %s %s %s\n' "$1" "$2" "$(($3 - $2))"
 	if [ "$2" -gt 0 ]; then
@@ -20,8 +21,8 @@ rj_send_frame() {
 	else
 		head -c "$3" "$1"
 	fi
-	# Of a file that was cut short meanwhile fewer bytes came than were announced: whatever followed would pass for them.
-	# The client counts what it got, and asks again.
+	# If the file was truncated meanwhile, fewer bytes came than were announced, and whatever followed would be taken for
+	# them. So end at once: the client counts what it got, and asks again.
 	rj_size_of "$1"
 	if [ "$rj_bytes" -lt "$3" ]; then
 		kill -KILL $$
@@ -29,8 +30,8 @@ rj_send_frame() {
 	fi
 }
 
-# Stream $2 of job $1 was sent or received up to byte $3 and has only $4: say so.  Everything in it is new, so its
-# cursor goes back to 0; where that fails, the next one who reads finds it again.
+# Report that stream $2 of job $1 was sent or received up to byte $3 and has only $4 bytes now. All of it is new, so its
+# cursor goes back to 0; if that fails, the next reader finds it again.
 rj_tell_shrunk() {
 	printf 'shrank %s/%s %s %s\n' "$1" "$2" "$3" "$4"
 	(
@@ -40,15 +41,16 @@ rj_tell_shrunk() {
 	) >/dev/null 2>&1
 }
 
-rj_read_received() { # UUID: rj_got_out rj_got_err
+# Read the cursor of job $1. Sets rj_got_out and rj_got_err (0 if there is none).
+rj_read_received() {
 	rj_got_out=0 rj_got_err=0
 	{ IFS=' ' read -r rj_got_out rj_got_err <"$rj_owner/jobs/$1/received"; } 2>/dev/null || :
 	case $rj_got_out$rj_got_err in '' | *[!0-9]*) rj_got_out=0 rj_got_err=0 ;; esac
 	rj_got_err=${rj_got_err:-0}
 }
 
-# UUID OUT ERR ...: move cursors, only ever forward; but back to 0 where they still stand at $rj_stale_out or $rj_stale_err,
-# beyond the end of a stream that was cut short.
+# Move cursors, only forward; but back to 0 those that are still at rj_stale_out or rj_stale_err, beyond the end of a
+# truncated stream. $*: UUID OUT ERR for each job. Takes the lock.
 rj_received() {
 	rj_lock
 	while [ $# -gt 2 ]; do
@@ -72,7 +74,7 @@ rj_received() {
 	rj_unlock
 }
 
-# Write rj_got_out and rj_got_err as the cursor of job $1: replaced whole, or in place where a full disk has no room.
+# Write rj_got_out and rj_got_err as the cursor of job $1: replace the file, or, if the disk is full, overwrite it in place.
 rj_write_received() {
 	set -- "$rj_owner/jobs/$1/received"
 	{ printf '%-31s %-31s\n' "$rj_got_out" "$rj_got_err" >"$1.new" && mv -f "$1.new" "$1"; } 2>/dev/null && return
@@ -80,13 +82,14 @@ rj_write_received() {
 	[ -s "$1" ] && { printf '%-31s %-31s\n' "$rj_got_out" "$rj_got_err" 1<>"$1"; } 2>/dev/null
 }
 
-# UUID OUT ERR ..., on one line: move cursors.
+# Perform the operation received: move cursors. $1: UUID OUT ERR ..., all on one line.
 rj_op_received() {
 	# shellcheck disable=SC2086
 	rj_received $1
 }
 
-# out|err|both, FILE, SELECTOR...: append what is new to a file on this machine, and move the cursors behind it.
+# Perform the operation save: append what is new to a file on this machine, then move the cursors. $1: out, err or both; $2:
+# the file; $3...: selectors.
 rj_op_save() {
 	rj_streams=$1 rj_path=$2
 	case $rj_path in
@@ -119,8 +122,8 @@ rj_op_save() {
 	rj_facts $rj_chosen
 }
 
-# STREAM FROM: append what is in that stream of job $rj_uuid from that byte on to $rj_path.  rj_saved is how far that went;
-# rj_unsaved is set if not all of it could be written.
+# Append stream $1 of job rj_uuid, from byte $2 on, to the file rj_path. Sets rj_saved (how far that went), and rj_unsaved
+# if not all of it could be written.
 rj_save_from() {
 	rj_file=$rj_owner/jobs/$rj_uuid/$1 rj_saved=$2
 	[ -e "$rj_file" ] || return 0
@@ -142,7 +145,7 @@ rj_save_from() {
 		rj_saved=$rj_end
 		return
 	fi
-	# What there was room for stands in the file: it was received.
+	# What there was room for is in the file, so it counts as received.
 	rj_unsaved=1
 	[ -f "$rj_path" ] || return 0
 	rj_size_of "$rj_path"

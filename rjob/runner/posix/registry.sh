@@ -1,11 +1,11 @@
-# ops: compact, rebuild.  Look after the registry.
+# Operations compact and rebuild: maintain the registry.
 
-# With the lock: drop what is told of jobs that were removed, and every place in their output but the last.  Lines that
-# are not understood stay, and the line that tells of the highest number: it is never given again.
+# Drop the registry's lines about removed jobs, and all `received` lines of a job but the last. Lines that it does not
+# understand stay, and the line with the highest id, so that this id is never given again. The caller holds the lock.
 rj_compact() {
 	[ -s "$rj_owner/registry.jsonl" ] && [ ! -s "$rj_owner/pending" ] || return 0
-	# Names without a folder: awk reads escapes in a value that it is given, and a = in a file's name as a setting.
-	# Not every awk says that a disk is full: count what arrived.
+	# Names without a folder: awk interprets escapes in a value that it is given, and a = in a file's name as an assignment.
+	# Not every awk reports a full disk, so count the lines that arrived.
 	rj_kept=$(cd "$rj_owner" && LC_ALL=C awk '
 		function id_of(line) { line = substr(line, 1, 80); sub(/^[^,]*,[^,]*,"id":/, "", line); sub(/,.*/, "", line); return line }
 		NR == FNR {
@@ -30,11 +30,11 @@ rj_compact() {
 		rm -f "$rj_owner/registry.new"
 	fi
 	rj_tail=''
-	# What killed runners have left.
+	# Delete what killed runners have left.
 	find "$rj_owner"/new/* "$rj_owner"/gone.* "$rj_owner"/lock.* "$rj_owner"/breaking.* "$rj_owner"/scribe.* -prune -mtime +0 -exec rm -rf {} + 2>/dev/null || :
 }
 
-# Drop what is told of jobs that are gone.
+# Perform the operation compact: drop the registry's lines about removed jobs.
 rj_op_compact() {
 	[ -d "$rj_owner/jobs" ] || return 0
 	rj_lock
@@ -42,8 +42,9 @@ rj_op_compact() {
 	rj_unlock
 }
 
-# Write the registry, ids, live and next again from the job folders; keep the lines that do not come from there.  Whenever
-# it is killed, no job is worse off than before: each list is mended in place, the registry is replaced whole.
+# Perform the operation rebuild: write the registry, ids/, live/ and `next` again from the job folders, and keep the lines
+# that do not come from there. If it is killed at any step, no job is worse off than before: ids/ and live/ are repaired
+# entry by entry, the registry is replaced as a whole.
 rj_op_rebuild() {
 	rj_make_owner
 	rj_lock
@@ -70,15 +71,15 @@ rj_op_rebuild() {
 	fi
 }
 
-# Write registry.new, and what is missing or wrong in ids and live.  Sets rj_count (jobs), rj_next, and rj_bad where
-# something cannot be written.
+# Write registry.new, and the entries that are missing or wrong in ids/ and live/. Sets rj_count (jobs), and rj_bad if
+# something cannot be written. Fails if registry.new cannot be created.
 rj_rewrite() {
 	[ -e "$rj_owner/registry.jsonl" ] || { true >"$rj_owner/registry.jsonl"; } 2>/dev/null || return 1
 	{
 		LC_ALL=C awk '!/^\{"v":1,"event":"(start|end|received)","id":[0-9]+,.*\}$/ && length($0)' <"$rj_owner/registry.jsonl" |
 			cat >"$rj_owner/registry.new"
 	} 2>/dev/null || return 1
-	# A loop, for there may be more of them than a command takes arguments.
+	# A loop, because there may be more jobs than a command takes arguments.
 	for rj_file in $(rj_list_jobs | sort -n); do
 		rj_id=${rj_file%%:*} rj_uuid=${rj_file#*:}
 		rj_list_as ids
@@ -107,7 +108,8 @@ rj_list_jobs() {
 	done
 }
 
-# See that $1 (ids or live) names job $rj_uuid under $rj_id, and that its folder does: what is wrong is written anew.
+# Check that $1 (ids or live) names job rj_uuid under rj_id, and that `id` in its folder does; write what is wrong again.
+# Sets rj_bad if that fails.
 rj_list_as() {
 	for rj_other in "$1/$rj_id=$rj_uuid" "jobs/$rj_uuid/id=$rj_id"; do
 		rj_word=''
@@ -118,7 +120,7 @@ rj_list_as() {
 	done
 }
 
-# Take away what in $1 (ids or live) stands for no job, or in live for a finished one.
+# Delete entries of $1 (ids or live) that have no job, and in live/ those of finished jobs.
 rj_drop_strays() {
 	for rj_file in "$rj_owner/$1"/*; do
 		rj_uuid=''

@@ -1,8 +1,8 @@
-# op: remove.  Take jobs away.
+# Operation remove: delete jobs.
 
 
-# GRACE SELECTOR...: take finished jobs away, and everything of theirs.  GRACE is - or, in tenths of a second, for how long to stop
-# those that are not finished first.
+# Perform the operation remove: delete finished jobs and all of their files. $1: for how long to stop unfinished jobs first,
+# in tenths of a second, or -; $2...: selectors.
 rj_op_remove() {
 	rj_grace=$1
 	shift
@@ -16,12 +16,12 @@ rj_op_remove() {
 		[ "${#rj_batch}" -lt 37000 ] || { rj_remove "$rj_batch"; rj_batch=''; }
 	done
 	[ -z "$rj_batch" ] || rj_remove "$rj_batch"
-	# Of those that are gone there is nothing to tell.
+	# Removed jobs have no facts any more.
 	# shellcheck disable=SC2086
 	[ -z "$rj_busy" ] || rj_facts $rj_busy
 }
 
-# Take away those of the jobs $1 that are finished and of which nothing lives; add the others to rj_busy.
+# Remove those of jobs $1 (words) that are finished and have no survivors; add the others to rj_busy. Takes the lock.
 rj_remove() {
 	rj_lines='' rj_paths='' rj_gone='' rj_count=0
 	rj_lock
@@ -37,7 +37,7 @@ rj_remove() {
 			rj_paths="$rj_paths $rj_uuid" rj_count=$((rj_count + 1))
 			rj_read_cgroup "$rj_uuid"
 			rj_drop_cgroup
-			# Of an earlier job with this id, should its removal have been killed.
+			# An earlier job had this instance id, and its removal was killed.
 			[ ! -e "$rj_owner/new/$rj_uuid" ] || rm -rf "$rj_owner/new/${rj_uuid:?}"
 			rj_read_id "$rj_uuid" || continue
 			rj_gone="$rj_gone ids/$rj_id live/$rj_id"
@@ -47,12 +47,12 @@ rj_remove() {
 	[ -z "$rj_paths" ] || rj_take_out
 	rj_unlock
 	rj_ring
-	# The files themselves go after the lock: there may be many.
+	# Delete the files after the lock is released: there may be many.
 	[ -z "$rj_paths" ] || rj_delete_removed
 }
 
-# Move jobs $rj_paths out of the way, take $rj_gone off the lists, journal $rj_lines.  Nothing of this needs space, but
-# the journal: on a full disk its lines are written when the removed files have made room.
+# Move jobs rj_paths to new/, delete the entries rj_gone of ids/ and live/, journal rj_lines. The caller holds the lock.
+# Only the journal needs disk space: on a full disk its lines are written when the deleted files have made room.
 rj_take_out() {
 	rj_noted=1
 	[ -z "$rj_lines" ] || rj_write_ahead "${rj_lines%?}" || rj_noted=''
@@ -75,13 +75,13 @@ rj_take_out() {
 		[ "$rj_noted" ] || rj_write_ahead "${rj_lines%?}"
 		rj_recover
 	fi
-	# From time to time, as what is told of removed jobs outgrows the rest.
+	# From time to time, when the lines about removed jobs outgrow the rest.
 	rj_left=$((rj_next - 1 - rj_removed + 1000))
 	if [ "$((rj_removed / rj_left))" -gt "$(((rj_removed - rj_count) / rj_left))" ]; then rj_compact; fi
 }
 
-# Delete removed jobs, and those that a killed remove has left (rjob 0.1 put them elsewhere).  What is being laid out bears
-# a marker, which has no hyphen.
+# Delete removed jobs, and those that a killed `remove` has left (rjob 0.1 put them elsewhere). Staged jobs are safe: their
+# folder is named after a marker, which has no hyphen.
 rj_delete_removed() {
 	rm -rf "${rj_owner:?}"/new/*-* "${rj_owner:?}"/gone.*
 	#@ removed-deleted

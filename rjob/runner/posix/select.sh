@@ -1,6 +1,6 @@
-# Which jobs a selector names.
+# Selectors: which jobs they name.
 
-# A selector becomes the jobs that it names, in rj_found.
+# Find the jobs that selector $1 names. Sets rj_found. Reads rj_next.
 rj_select() {
 	rj_found='' rj_text=${1#name }
 	set -f
@@ -20,7 +20,7 @@ rj_select() {
 				rj_n=$((rj_n + 1))
 			done
 		else
-			# Most of so many numbers may have no job.
+			# Most ids of so long a range may have no job.
 			for rj_n in $(rj_list_ids | awk -v from="$rj_n" -v to="$2" '$1 + 0 >= from + 0 && $1 + 0 <= to + 0' | sort -n); do
 				rj_by_id "$rj_n"
 			done
@@ -43,7 +43,7 @@ rj_select() {
 		;;
 	newest) rj_newest "$1" "${2-}" ;;
 	name)
-		# Newest first; the line of a job that is gone leads nowhere.
+		# Newest first. rj_by_id skips the line of a removed job.
 		for rj_n in $(LC_ALL=C grep -F -e "$rj_text" "$rj_owner/registry.jsonl" 2>/dev/null |
 			sed -n 's/^{"v":[0-9]*,"event":"start","id":\([0-9]\{1,15\}\),.*/\1/p' | sort -rn); do
 			rj_by_id "$rj_n"
@@ -53,7 +53,7 @@ rj_select() {
 	esac
 }
 
-# Tell of the owner, and what selectors $* name: all of it is in rj_all.
+# Print the facts of the owner, and what selectors $* name. Sets rj_all (all of these jobs).
 rj_select_jobs() {
 	rj_all=''
 	rj_describe_owner
@@ -63,7 +63,7 @@ rj_select_jobs() {
 	done
 }
 
-# Tell what selector $1 names; add to rj_all what is not there yet.
+# Print which jobs selector $1 names; add those that are not there yet to rj_all.
 rj_select_more() {
 	rj_select "$1"
 	printf 'selected%s\n' "$rj_found"
@@ -76,7 +76,7 @@ rj_select_more() {
 	done
 }
 
-# Tell the facts of what selectors $* name, and let the client say which of these jobs it means: rj_chosen.  Fails if there are none.
+# Print the facts of the jobs that selectors $* name, and let the client choose. Sets rj_chosen. Fails if there are none.
 rj_choose() {
 	rj_chosen=''
 	rj_select_jobs "$@"
@@ -91,12 +91,12 @@ rj_choose() {
 	[ "$rj_chosen" ]
 }
 
-# Print the numbers that have jobs.
+# Print the ids that have jobs.
 rj_list_ids() {
 	for rj_file in "$rj_owner"/ids/[0-9]*; do printf '%s\n' "${rj_file##*/}"; done
 }
 
-# Add the job with number $1 to rj_found.
+# Add the job with id $1 to rj_found.
 rj_by_id() { rj_by_file "$rj_owner/ids/$1"; }
 
 # Add the job that file $1 names to rj_found.
@@ -107,7 +107,7 @@ rj_by_file() {
 	[ ! -d "$rj_owner/jobs/$rj_uuid" ] || rj_found="$rj_found $rj_uuid"
 }
 
-# The $1 newest jobs, of those that are not listed as unfinished unless $2 is given.
+# Add the $1 newest jobs to rj_found: only those that are not in live/, unless $2 is given. Reads rj_next.
 rj_newest() {
 	rj_n=$((rj_next - 1)) rj_left=$1 rj_gaps=0
 	while [ "$rj_n" -gt 0 ] && [ "$rj_left" -gt 0 ]; do
@@ -118,7 +118,7 @@ rj_newest() {
 				[ "$rj_was" = "$rj_found" ] || rj_left=$((rj_left - 1))
 			fi
 		elif [ "$rj_gaps" -ge 1000 ]; then
-			# Too many were removed to go on counting down.
+			# Too many were removed to count down one by one.
 			rj_gaps=0
 			rj_n=$(rj_list_ids |
 				awk -v n="$rj_n" '$1 + 0 < n + 0 && $1 + 0 > m { m = $1 + 0 } END { print m + 1 }')

@@ -1,6 +1,6 @@
-# The modes: one request, the end of a job, people on the machine.  This part comes last.
+# The modes: serve one request, stop a job at its time limit, serve people on the machine. This part comes last.
 
-# List what is unfinished and the newest finished jobs, for people: raw facts.
+# Print the unfinished and the newest finished jobs, for people: raw facts.
 rj_host_get() {
 	rj_read_next
 	rj_select live
@@ -20,7 +20,7 @@ rj_host_get() {
 	done | sort -n
 }
 
-# get | tail ID | stop ID: for whoever is on the machine without rjob.
+# Serve people who are on the machine without rjob. $1: get, tail or stop; $2: the id for tail and stop.
 rj_host() {
 	rj_home=${rj_self%/runner/*} rj_marker=host
 	rj_namespace=$(LC_ALL=C ls -l /proc/self/ns/pid 2>/dev/null)
@@ -44,22 +44,22 @@ rj_host() {
 	esac
 }
 
-# One request: "OP LINES SIZE", as many lines, as many bytes.
+# Serve one request: "OPERATION LINES SIZE [SPACE]", as many lines, as many bytes. $1: the text of check.sh.
 rj_serve() {
-	# Seen in the names of files and of processes, so it must not tell the marker.
+	# Only a part of the marker, because it shows in the names of files and of processes.
 	rj_check_text=$1 rj_token=${rj_marker%????????????????????}
 	rj_umask=''
-	# Where the kernel tells it, that costs no process.
+	# If the kernel tells the umask, that costs no process.
 	{ read -r rj_word && IFS=':	 ' read -r rj_word rj_umask; } 2>/dev/null </proc/self/status
 	case $rj_word:$rj_umask in Umask:0*) ;; *) rj_umask=$(umask) ;; esac
 	umask 077
-	# What was begun is done, whether or not anybody listens.  A handler, for what is ignored the job would inherit.
+	# Complete what was begun, even if nobody listens any more. A no-op handler, because a job would inherit "ignored".
 	trap : PIPE HUP
 	printf '%s begin\n' "$rj_marker"
 	IFS=' ' read -r rj_op rj_count rj_size rj_space || rj_fail cut "the request ended early"
 	case $rj_count$rj_size in '' | *[!0-9]*) rj_fail cut "the request is broken" ;; esac
 	set --
-	# start reads its lines itself: there may be thousands.
+	# `start` reads its lines itself: there may be thousands.
 	if [ "$rj_op" != start ]; then
 		while [ "$rj_count" -gt 0 ]; do
 			IFS= read -r rj_value || rj_fail cut "the request ended early"

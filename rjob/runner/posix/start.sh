@@ -1,21 +1,21 @@
-# op: start.  Stage jobs from the lines of a request, commit them, launch them.
+# Operation start: stage jobs from the lines of a request, commit them, launch them.
 #
 # The lines of a request, each a key and a value:
-#   now TIME             the owner's time, told by a client on the same machine
-#   jobs UUID...         jobs that come further down: one process makes the folders of all
-#   job UUID             a job; what follows, up to the next one, is about it
+#   now TIME             the current time, from a client on the same machine
+#   jobs UUID...         jobs of the lines below: one process makes the folders of all
+#   job UUID             a job; the lines up to the next one are about it
 #   copy UUID            it takes over the files of that job
 #   text NAME ESCAPED    a short file of it
-#   part NAME SIZE       a file of it that the body brings, in the order of these lines
+#   part NAME SIZE       a file of it that is in the body, in the order of these lines
 #   limit SECONDS        its time limit
-#   record REST          its start record without the opening brace
-#   secret KEY=ESCAPED   a variable that goes to no disk
+#   record REST          its start event, without the fields up to the time, which rj_number_job adds
+#   secret KEY=ESCAPED   a variable that is written to no disk
 
-# Make the owner's folders and files where they are missing; fails the request where it cannot.
+# Create the owner's folders and files that are missing; abort the request if that is impossible. Sets rj_host.
 rj_make_owner() {
 	[ -d "$rj_owner/jobs" ] && [ -d "$rj_owner/ids" ] && [ -d "$rj_owner/new" ] && [ -d "$rj_owner/live" ] && [ -d "$rj_owner/ends" ] ||
 		mkdir -p "$rj_owner/jobs" "$rj_owner/ids" "$rj_owner/new" "$rj_owner/live" "$rj_owner/ends" 2>/dev/null || rj_fail read-only "$rj_owner"
-	# Never empty: on a full disk there is room left in what it has.
+	# Never leave it empty: on a full disk there is room left in the block that it has.
 	[ -s "$rj_owner/bell" ] || rj_ring
 	rj_read_host
 	rj_word=''
@@ -31,16 +31,16 @@ rj_make_owner() {
 	#@ owner-made
 }
 
-# LINES...: stage, commit and launch the jobs of a request.  Reads the rj_size bytes of its body from standard input and nothing
-# behind them.  Uses rj_token to name the folder that it stages in.
+# Stage, commit and launch the jobs of the request whose lines are $*. Reads the rj_size bytes of its body from standard
+# input and nothing behind them. Reads rj_token (names the folder in which it stages).
 rj_start() {
 	rj_begin_start
 	for rj_value; do rj_take_line "$rj_value"; done
 	rj_finish_start
 }
 
-# The same, where the rj_count lines of the request are still to be read, and `go` behind them: one by one, for a shell takes
-# ever longer to append to its arguments.  Until all of it is there nothing but the folder of this request is touched.
+# Perform the operation start: read the rj_count lines of the request and `go`, then do what rj_start does. One by one,
+# because a shell takes ever longer to append to its arguments. Until all is there, only this request's folder changes.
 rj_op_start() {
 	rj_begin_start
 	while [ "$rj_count" -gt 0 ]; do
@@ -53,15 +53,15 @@ rj_op_start() {
 	rj_finish_start
 }
 
-# Prepare for the lines of a request.  Sets what rj_take_line adds to: rj_new (its folder), rj_jobs, rj_number (how many),
-# rj_parts, rj_sum (their bytes).
+# Prepare for the lines of a request. Sets what rj_take_line adds to: rj_new (its folder), rj_jobs, rj_number (how many),
+# rj_parts, rj_sum (their bytes), rj_now and rj_dir.
 rj_begin_start() {
 	rj_make_owner
 	rj_new=$rj_owner/new/$rj_token
 	rj_jobs='' rj_number=0 rj_parts='' rj_sum=0 rj_now='' rj_dir=''
 }
 
-# Take line $1 of a request: write what it brings into the folder of its job, rj_dir.
+# Store what line $1 of a request brings in the folder of its job, rj_dir. Aborts if the line is malformed.
 rj_take_line() {
 	rj_value=${1#* }
 	case $1 in
@@ -76,7 +76,7 @@ rj_take_line() {
 	esac
 }
 
-# Take value $2 of key $1 for the job that is being staged.
+# Store value $2 of key $1 for the job that is being staged; abort if the line is malformed or the disk full.
 rj_take_field() {
 	case $1 in
 	copy) rj_copy_job "$2" ;;
@@ -95,16 +95,16 @@ rj_take_field() {
 	secret)
 		rj_unescape "${2#*=}"
 		rj_quote "$rj_plain"
-		# In a variable of this job's: the environment of the runner would hand secrets to every job.
+		# In a shell variable for each job: through the runner's environment, every job would get all secrets.
 		eval "rj_secrets_$rj_number=\${rj_secrets_$rj_number}\"export \${2%%=*}=\$rj_quoted\$rj_newline\""
 		;;
 	esac || rj_abort no-space "$rj_owner"
 }
 
-# Make sure that a client may bring a file called $1.
+# Check that a client may bring a file called $1; abort if not.
 rj_check_name() { case $1 in spec | spec.json | env | job.json | script | stdin) ;; *) rj_abort unknown-line "$1" ;; esac; }
 
-# Make the folders of jobs $1, which are to be staged.
+# Create the folders of jobs $1 (words), which are to be staged.
 rj_make_folders() {
 	case $1 in *[!0-9a-f\ -]*) rj_abort cut "the request is broken" ;; esac
 	[ -d "$rj_new" ] || mkdir -p "$rj_new" 2>/dev/null || rj_abort read-only "$rj_owner"
@@ -112,13 +112,13 @@ rj_make_folders() {
 	(cd "$rj_new" && mkdir -p $1) 2>/dev/null || rj_abort no-space "$rj_owner"
 }
 
-# Lay out the folder of job $1: rj_dir.  Counts it in rj_jobs and rj_number.
+# Create the folder of job $1, with the files that each job has. Sets rj_dir. Adds to rj_jobs and rj_number.
 rj_begin_job() {
 	case $1 in '' | *[!0-9a-f-]*) rj_abort cut "the request is broken" ;; esac
 	rj_dir=$rj_new/$1 rj_jobs="$rj_jobs $1" rj_number=$((rj_number + 1))
 	eval "rj_secrets_$rj_number=''"
 	[ -d "$rj_dir" ] || mkdir -p "$rj_dir" 2>/dev/null || rj_abort no-space "$rj_owner"
-	# What has to be written on a full disk has its place from the beginning.
+	# Reserve the space for what must be written even on a full disk.
 	{
 		true >"$rj_dir/out" && true >"$rj_dir/err" && printf '%-63s\n' '' >"$rj_dir/exit.new" &&
 			printf '%-63s\n' '' >"$rj_dir/mark.new" && printf '%-31s %-31s\n' 0 0 >"$rj_dir/received"
@@ -126,7 +126,7 @@ rj_begin_job() {
 	#@ laid-out
 }
 
-# Copy the files of job $1 that say what to run into rj_dir.  A job of 0.1 has no spec.json.
+# Copy the files of job $1 that say what to run to rj_dir. A job of rjob 0.1 has no spec.json.
 rj_copy_job() {
 	case $1 in '' | *[!0-9a-f-]*) rj_abort cut "the request is broken" ;; esac
 	rj_file=$rj_owner/jobs/$1
@@ -137,12 +137,12 @@ rj_copy_job() {
 	[ -e "$rj_file/spec" ] && cp "$@" "$rj_dir/" 2>/dev/null
 }
 
-# All lines are there: read the body, then commit and launch.
+# Read the body, then commit and launch the jobs: all lines are there.
 rj_finish_start() {
 	[ "$rj_sum" -eq "$rj_size" ] || rj_abort cut "the request is broken"
 	# shellcheck disable=SC2086
 	rj_read_parts $rj_parts
-	# A client on this very machine has told the time already.
+	# A client on this very machine has sent the time already.
 	[ "$rj_now" ] || rj_read_now
 	rj_find_detach
 	printf 'machine %s %s\n' "$rj_machine" "$rj_host"
@@ -152,7 +152,7 @@ rj_finish_start() {
 	rj_launch_all
 }
 
-# NAME SIZE...: read the parts of the body into these files of rj_new.
+# Read the parts of the body into files of rj_new. $*: NAME SIZE for each, where NAME includes the job's folder.
 rj_read_parts() {
 	while [ $# -gt 1 ]; do
 		rj_read_bytes "$2" "$rj_new/$1"
@@ -161,8 +161,8 @@ rj_read_parts() {
 	done
 }
 
-# Move exactly $1 bytes from standard input to file $2; what stands behind them stays for others to read.  dd does that, while
-# some systems' head reads ahead.
+# Move exactly $1 bytes from standard input to file $2, and leave what follows for other readers. dd does that; the head of
+# some systems reads ahead.
 rj_read_bytes() {
 	{ true >"$2"; } 2>/dev/null || rj_abort no-space "$rj_owner"
 	[ "$1" -gt 0 ] || return 0
@@ -171,14 +171,14 @@ rj_read_bytes() {
 		{ [ "$rj_blocks" -eq 0 ] || dd bs=65536 "count=$rj_blocks" iflag=fullblock; } &&
 			{ [ "$rj_rest" -eq 0 ] || dd "bs=$rj_rest" count=1 iflag=fullblock; }
 	} >>"$2" 2>/dev/null || {
-		# One that does not know that flag has not read anything.
+		# A dd that does not know that flag has read nothing.
 		! dd count=0 iflag=fullblock </dev/null >/dev/null 2>&1 || rj_abort no-space "$rj_owner"
 		rj_read_pieces "$1" "$2"
 	}
 	[ "$(($(wc -c <"$2")))" -eq "$1" ] || rj_abort cut "the request ended early"
 }
 
-# The same with a dd that takes as many bytes as there just are.
+# Move exactly $1 bytes to file $2 like rj_read_bytes, but with one dd for each piece that arrives.
 rj_read_pieces() {
 	rj_got=0
 	while [ "$rj_got" -lt "$1" ]; do
@@ -190,13 +190,13 @@ rj_read_pieces() {
 	done
 }
 
-# Give up before anything was committed, with error $1 and text $2: nothing of what was staged stays.
+# Give up before anything was committed: delete what was staged, reply with error $1 and text $2.
 rj_abort() {
 	rm -rf "$rj_new"
 	rj_fail "$1" "$2"
 }
 
-# Newlines and percent signs travel as %0A and %25.  Nothing but expansions: the value may be secret: rj_plain.
+# Decode %0A (a newline) and %25 (a percent sign) in $1. Sets rj_plain. Uses only expansions: the value may be secret.
 rj_unescape() {
 	rj_rest=$1 rj_plain=''
 	while :; do
@@ -215,7 +215,7 @@ rj_unescape() {
 	rj_plain=$rj_plain$rj_rest
 }
 
-# Write $1 in single quotes, for eval: rj_quoted.
+# Put $1 in single quotes, for eval. Sets rj_quoted.
 rj_quote() {
 	rj_rest=$1 rj_quoted=''
 	while :; do
@@ -229,8 +229,8 @@ rj_quote() {
 	rj_quoted="'$rj_quoted$rj_rest'"
 }
 
-# With the lock: give every staged job that is not there yet its number, move it in, journal it.  Fifty at a time: a shell
-# takes ever longer to append to a text.  Leaves the lines of the last ones in rj_lines, for rj_publish.
+# Give each staged job that does not exist yet its id, move it to jobs/, journal it. Fifty at a time, because a shell takes
+# ever longer to append to a text. Leaves the lines of the last ones in rj_lines, for rj_publish. The caller holds the lock.
 rj_commit() {
 	rj_read_next
 	rj_check_next
@@ -248,7 +248,7 @@ rj_commit() {
 	#@ committed
 }
 
-# Give the staged job $1 the number rj_next.  Adds to rj_lines and rj_moves.
+# Give the staged job $1 the id rj_next. Adds to rj_next, rj_lines and rj_moves. Fails on a full disk.
 rj_number_job() {
 	rj_is_count "$rj_next" || {
 		rm -rf "$rj_new"
@@ -263,10 +263,10 @@ rj_number_job() {
 	rj_next=$((rj_next + 1))
 }
 
-# Move the staged jobs rj_moves in, under the numbers from rj_first on.
+# Move the staged jobs rj_moves to jobs/, under the ids from rj_first on. Fails, after rj_keep_moved, if that is impossible.
 rj_move_in() {
 	#@ numbered
-	# The number is spent before anything bears it.
+	# `next` grows before any job has the id, so no id is used twice.
 	{ rj_write_next && rj_write_ahead "${rj_lines%?}"; } 2>/dev/null || { rj_keep_moved; return 1; }
 	set --
 	for rj_uuid in $rj_moves; do
@@ -280,8 +280,8 @@ rj_move_in() {
 	#@ moved-in
 }
 
-# The disk is full, or the folder cannot be moved in: what of this request is in jobs/ is launched all the same, and pending
-# tells of it.  Gives up if that is nothing.
+# Handle a full disk, or folders that cannot be moved: the jobs of this request that are in jobs/ are launched all the same,
+# and `pending` tells of them. If there are none, give up.
 rj_keep_moved() {
 	rj_lines='' rj_backlog=1
 	for rj_uuid in $rj_jobs; do
@@ -290,10 +290,10 @@ rj_keep_moved() {
 	rj_abort_no_space
 }
 
-# Journal what was committed and let go of the lock.  The jobs exist already; this happens while the first one starts.
+# Journal what was committed, and release the lock, once. The jobs exist already; this happens while the first one starts.
 rj_publish() {
 	[ -z "$rj_published" ] || return 0
-	# Should the process that took the lock be dead, whoever takes it next is doing this.
+	# If the process that took the lock is dead, the next holder does this.
 	# shellcheck disable=SC2086
 	rj_alive $rj_me || return 0
 	if [ "$rj_lines" ]; then rj_append "${rj_lines%?}"; elif [ "$rj_backlog" ]; then rj_recover; fi 2>/dev/null || :
@@ -303,8 +303,8 @@ rj_publish() {
 	rj_unlock "$rj_new"
 }
 
-# next may be an old copy: what ids/ and the end of the registry tell counts more, or a number would be given twice.
-# Reads rj_next, and sets it where it was wrong; sets rj_tail.
+# Check rj_next against ids/ and the end of the registry: `next` may be an old copy, and an id would be given twice.
+# Corrects rj_next (and rj_removed). Sets rj_tail.
 rj_check_next() {
 	rj_read_tail
 	rj_told=0
@@ -323,17 +323,17 @@ rj_check_next() {
 	fi
 }
 
-# Read the end of the registry, with a dot behind: rj_tail.  rj_write takes from it whether the last line is whole.
+# Read the end of the registry, with a dot added. Sets rj_tail, from which rj_write sees whether the last line is complete.
 rj_read_tail() {
 	{ rj_tail=$(tail -c 4096 "$rj_owner/registry.jsonl" && echo .); } 2>/dev/null
 	case $rj_tail in
 	*.) ;;
-	# yash reads no further than the first byte that is no character here.
+	# yash stops at the first byte that is no character in this locale.
 	*) { rj_tail=$(tail -c 4096 "$rj_owner/registry.jsonl" | LC_ALL=C tr -c '\012\040-\176' '[?*]' && echo .); } 2>/dev/null ;;
 	esac
 }
 
-# Give up: nothing of what was staged stays.
+# Give up with the lock held: delete what was staged, release the lock, reply with an error.
 rj_abort_no_space() {
 	rm -rf "$rj_new"
 	rj_unlock

@@ -1,7 +1,7 @@
-# ops: signal, tree, stop, record-lost.  Signals, and the end of jobs.
+# Operations signal, tree, stop and record-lost: signals, and the end of jobs.
 
-# List the processes of the unfinished job $1, proved to be its own: rj_pids, rj_seen, and what rj_read_identity sets.
-# Waits up to 2.5 s for a job that is just being started.
+# List the processes of the unfinished job $1 that are proved to be its own. Sets what rj_scan_again and rj_read_identity
+# set, and rj_seen. Waits up to 2.5 s for a job that is just being started. Fails if there is no process.
 rj_scan() {
 	rj_tries=0 rj_known=''
 	while :; do
@@ -14,21 +14,22 @@ rj_scan() {
 	rj_scan_again "$1"
 }
 
-# The same once more, without reading the identity again.  Fails if no process is left.
+# List the processes of job $1 once more, without reading its identity again. Sets rj_pids, rj_session and rj_known; adds to
+# rj_seen. Fails if no process is left.
 rj_scan_again() {
 	rj_pids='' rj_session=none
 	[ "$rj_booted" != "$rj_boot" ] || rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"
-	# From here on the session is known to be the job's, even when its leader goes first.
+	# From now on the session is known to be the job's, even if its leader ends first.
 	[ "$rj_session" = none ] || rj_known=$rj_session
 	[ "$rj_pids" ]
 }
 
-# Send signal $2 to all of job $1's processes at once: halt them, signal them, let them go on.
-# One by one, a shell whose child was ended would go on to its next command before its own signal came.
+# Send signal $2 to all processes of job $1 at once: halt them, signal them, continue them. One by one, a shell whose child
+# had ended would run its next command before its own signal came. Sets rj_pids.
 rj_signal_tree() {
 	rj_halted='' rj_rounds=0
 	while rj_scan_again "$1" && [ "$rj_pids" != "$rj_halted" ] && [ "$rj_rounds" -lt 20 ]; do
-		# Again, for what was forked between the look and the signal.
+		# Scan again, for what was forked between the scan and the signal.
 		# shellcheck disable=SC2086
 		kill -STOP $rj_pids 2>/dev/null
 		rj_halted=$rj_pids rj_rounds=$((rj_rounds + 1))
@@ -39,14 +40,15 @@ rj_signal_tree() {
 	{ kill -"$2" $rj_pids; kill -CONT $rj_pids; } 2>/dev/null
 }
 
-# Whether nobody can look after job $1 from here, because it is in another pid namespace or on another machine; says so.
+# Succeed, and report it, if job $1 cannot be handled from here: it is unfinished, and in another pid namespace or on
+# another machine.
 rj_tell_apart() {
 	rj_read_identity "$1"
 	[ ! -e "$rj_owner/jobs/$1/exit" ] && rj_is_apart "$rj_booted" "$rj_place" "$rj_site" || return 1
 	printf 'apart %s\n' "$1"
 }
 
-# SIGNAL SELECTOR...: to the main process, as kill(1) would.
+# Perform the operation signal: send signal $1 to the main process of each chosen job, as kill(1) would. $2...: selectors.
 rj_op_signal() {
 	rj_sig=$1
 	shift
@@ -65,7 +67,7 @@ rj_op_signal() {
 	rj_facts $rj_chosen
 }
 
-# STOP|CONT SELECTOR...: to the whole tree.
+# Perform the operation tree: send signal $1, STOP or CONT, to all processes of each chosen job. $2...: selectors.
 rj_op_tree() {
 	rj_sig=$1
 	shift
@@ -84,7 +86,7 @@ rj_op_tree() {
 	rj_facts $rj_chosen
 }
 
-# SIGNAL GRACE(tenths) SELECTOR...: stop jobs.
+# Perform the operation stop. $1: the signal; $2: the grace period in tenths of a second; $3...: selectors.
 rj_op_stop() {
 	rj_sig=$1 rj_grace=$2
 	shift 2
@@ -95,8 +97,8 @@ rj_op_stop() {
 	rj_facts $rj_chosen
 }
 
-# Stop jobs $4...: signal $1, grace of $2 tenths of a second, kill, proof; $3 is the file that says why.
-# A job whose command has ended keeps its state; what lives on of it is ended all the same.
+# Stop jobs $4...: send signal $1, wait up to $2 tenths of a second, kill what is left, check that nothing lives. $3: the
+# file that says why, `stop` or `expired`. A job whose command has ended keeps its state, but its survivors are ended too.
 rj_stop() {
 	rj_sig=$1 rj_grace=$2 rj_mark=$3
 	shift 3
@@ -111,7 +113,7 @@ rj_stop() {
 			rj_take_or_scan "$rj_one" "$rj_sig" "$rj_mark" || continue
 		fi
 		rj_signal_tree "$rj_one" "$rj_sig"
-		# What is known of this job now, for rj_finish, which comes when all have been signalled.
+		# Keep what is known of this job now for rj_finish, which runs when all have been signalled.
 		rj_number=$((rj_number + 1)) rj_signalled="$rj_signalled $rj_one"
 		eval "rj_known_$rj_number=\$rj_known rj_seen_$rj_number=\$rj_seen"
 	done
@@ -124,10 +126,10 @@ rj_stop() {
 	rj_known=''
 }
 
-# Mark the unfinished job $1 as stopped by signal $2 (MARK $3) and list its processes.  Fails if that was all: a job that
-# nobody launched is taken, so that nobody will.
+# Mark the unfinished job $1 as stopped by signal $2 (file $3; reads rj_now), and list its processes. If no supervisor has
+# claimed the job, claims it, so that none can, and records its end; then fails, because nothing is left to do.
 rj_take_or_scan() {
-	# The mark has its place since the start; a job of 0.1 has none.  Never emptied: the disk may be full.
+	# The mark's space was reserved at staging; a job of 0.1 has none. It is never truncated: the disk may be full.
 	rj_word=$rj_owner/jobs/$1
 	{
 		if [ -e "$rj_word/mark.new" ]; then
@@ -150,8 +152,8 @@ rj_take_or_scan() {
 	return 0
 }
 
-# Give job $1 until $2 tenths of a second after the signal (rj_round is how many have passed), then kill what is left until
-# nothing is; see that its end is recorded; name the survivors.
+# Give job $1 until $2 tenths of a second after the signal (rj_round counts them), then kill what is left until nothing is.
+# Makes sure that its end is recorded; reports processes that it could not end.
 rj_finish() {
 	rj_read_identity "$1"
 	while rj_scan_again "$1" && [ "$rj_round" -lt "$2" ]; do
@@ -183,7 +185,7 @@ rj_finish() {
 	printf 'stopped %s\n' "$1"
 }
 
-# Nobody else will ever record the end of job $1: record it, with the word $2 in place of a status.
+# Record the end of job $1, which nobody else will do, with the word $2 as its status, and journal it. Takes the lock.
 rj_record_end() {
 	rj_lock
 	if [ ! -e "$rj_owner/jobs/$1/exit" ]; then
@@ -198,7 +200,7 @@ rj_record_end() {
 	rj_drop_cgroup
 }
 
-# WORD UUIDS: what was found out about jobs that ended without a record.
+# Perform the operation record-lost for jobs that ended without a record. $1: the word that says how; $2: UUIDs.
 rj_op_record_lost() {
 	for rj_one in $2; do
 		rj_read_identity "$rj_one"
@@ -207,7 +209,8 @@ rj_op_record_lost() {
 	done
 }
 
-# Whether neither job $1's supervisor nor a process of its lives.  The record is irreversible: look again before it is made.
+# Succeed if neither the supervisor of job $1 nor a process of the job lives. The record is irreversible, so check this
+# again before it is written. Reads what rj_read_identity sets.
 rj_has_ended() {
 	[ "$rj_pid$rj_booted" ] || [ -e "$rj_owner/jobs/$1/identity" ] || return 1
 	! rj_alive "${rj_pid:-0}" "${rj_begin:--}" "${rj_booted:--}" "$rj_place" "$rj_site" || return 1

@@ -1,22 +1,23 @@
-# The supervisor of one job: waits for its command and records its end.  Its text is what sh is given, so it needs no file, and
-# it is short, for it stays in memory as long as the job runs.  It holds no single quotes, for it is quoted in the runner.
-# Arguments: JOB UMASK DETACH TOOL BEGIN TOKEN CHECK NAMESPACE SECRETS CGROUP; $0 is the runner.
+# The supervisor of one job: waits for its command and records its end. sh gets its text as an argument, so it needs no
+# file. It is short, because it stays in memory as long as the job runs. It holds no single quotes, because the runner
+# quotes it. Arguments: JOB UMASK DETACH TOOL TIME TOKEN CHECK NAMESPACE SECRETS CGROUP; $0 is the runner.
 #
-# It catches signals with a handler, for what it ignored the command would inherit.
+# It catches signals with a no-op handler: the command would inherit "ignored".
 # The identity names who claimed the run: never record the end of a run that another supervisor claimed.
-# 128+n cannot be told from a command's own status, but ksh93 (256+n) and yash (384+n) know better.
-# The record's blocks were taken at commit, so a full disk can neither keep the truth out nor let half of it in.
-# It leaves a hint in ends/ before it records the end: should it, or what it turns into, be killed, somebody journals that end.
-# Where a scribe is at work (ended.sh), that does so, and this is all.
-# It ends the watcher of the time limit with its own process group, whose number cannot be anybody else's while it lives;
-# a watcher that is at work must finish that.  Where there is no setsid the group is the caller's, and is left alone.
+# 128+N may also be a status of the command itself; but ksh93 (256+N) and yash (384+N) show that it was a signal.
+# The blocks of the exit record were reserved at staging: a full disk can neither prevent it nor cut it short.
+# It creates a hint in ends/ before the exit record: if it, or what it becomes, is killed, another runner journals the end.
+# If a scribe is at work (ended.sh), the scribe journals the end, and the supervisor exits.
+# It ends the watcher of the time limit by signalling its own process group: no other one can have that number while it
+# lives. A watcher that is already stopping the job must finish that. Without setsid it is the group of the caller, and left
+# alone.
 trap : HUP INT TERM
 cd /
 if [ -s "$1/limit" ]; then exec sh "$0" watch "$1" "$7" </dev/null >/dev/null 2>&1 & fi
 sh "$0" become "$1" "$2" "$3" "$4" "$5" "$6" "$8" "$$" "$9" "${10}"
 set -- "$1" "$?" "$3" "$6" "$7" "${!-}" "$8"
 exec </dev/null >/dev/null 2>&1
-# Whether there is a watcher $1 of a time limit, in a process group (detach method $2) of this supervisor's own.
+# Succeed if there is a watcher $1 of a time limit, in a process group that is led by this supervisor (detach method $2).
 rj_watched() { [ "$1" ] && [ "$1" != 0 ] && [ "$2" != none ]; }
 rj_pid= rj_token= rj_signal=- rj_status=$2 rj_tries=0
 IFS=" " read -r rj_pid rj_1 rj_2 rj_3 rj_4 rj_token rj_5 <"$1/identity"
