@@ -255,6 +255,7 @@ _SAYINGS = {
         "set RJOB_HOME (or `home` for this host) to a folder on another one",
     ),
     "broken": ("{} is a folder and should be a file", "move it away, then see `rjob registry rebuild`"),
+    "missing": ("{} is missing, so nobody knows what the job ran", "start its command again"),
     "numbers": ("all numbers for jobs in {} are used up", "set RJOB_HOME (or `home` for this host) to another folder"),
     "machine-file": (
         "{} is to hold a random machine id, as the machine has none of its own, and is not usable: "

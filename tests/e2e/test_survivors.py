@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,3 +60,23 @@ def test_when_they_have_gone_the_job_is_as_any_other(rjob: World) -> None:
     go.touch()
     wait_until(lambda: rjob.job(ref)["reason"] is None, what="the end of the last one")
     rjob("remove", ref)
+
+
+def test_they_are_noted_for_each_of_many_jobs_that_end_together(rjob: World) -> None:
+    go = rjob.root / "go"
+    waits = f"until [ -e {go} ]; do sleep 0.05; done"
+    quiet = [rjob.shell(waits) for _ in range(4)]
+    left = [rjob.shell(f"{waits}; sleep 1000 & exit 0") for _ in range(4)]
+    # The lock is held until all have ended, so one process journals all ends.
+    fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (rjob.owner / "lock").symlink_to(f"{os.getpid()} {fields[19]} {boot} -")
+    go.touch()
+    wait_until(lambda: len(list(rjob.owner.glob("jobs/*/exit"))) == 8, what="the ends")
+    wait_until(lambda: len(list((rjob.owner / "ends").iterdir())) == 8, what="the hints")
+    (rjob.owner / "lock").unlink()
+    wait_until(lambda: not list((rjob.owner / "ends").iterdir()), what="the journal")
+    wait_until(lambda: all(rjob.job(ref)["reason"] == "1 of its processes lives on" for ref in left), what="the reasons")
+    assert [rjob.job(ref)["reason"] for ref in quiet] == [None] * 4
+    rjob("stop", *left)
+    rjob("remove", *quiet, *left)

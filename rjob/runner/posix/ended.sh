@@ -23,6 +23,8 @@ rj_journal_ends() {
 		rj_list_waiting
 		if [ -z "$rj_ending" ]; then
 			rm -f "$rj_owner/scribe"
+			# From now on another runner's.
+			rj_scribes=''
 			#@ scribe-gone
 			rj_list_waiting
 			[ "$rj_ending" ] || return 0
@@ -49,10 +51,10 @@ rj_journal_waiting() {
 rj_note_all_survivors() {
 	# One check for all of them; most often nothing lives on.
 	# shellcheck disable=SC2086
-	if rj_may_live $rj_ending; then rj_word=1; else rj_word=''; fi
+	if rj_may_live $rj_ending; then rj_some_live=1; else rj_some_live=''; fi
 	for rj_one in $rj_ending; do
 		[ -e "$rj_owner/jobs/$rj_one/exit" ] || continue
-		if [ "$rj_word" ] && rj_may_live "$rj_one"; then
+		if [ "$rj_some_live" ] && rj_may_live "$rj_one"; then
 			rj_note_survivors "$rj_one"
 		else
 			rj_read_cgroup "$rj_one"

@@ -134,7 +134,8 @@ rj_copy_job() {
 	for rj_word in spec spec.json env job.json script stdin limit; do
 		[ ! -e "$rj_file/$rj_word" ] || set -- "$@" "$rj_file/$rj_word"
 	done
-	[ -e "$rj_file/spec" ] && cp "$@" "$rj_dir/" 2>/dev/null
+	[ -e "$rj_file/spec" ] || rj_abort missing "$rj_file/spec"
+	cp "$@" "$rj_dir/" 2>/dev/null
 }
 
 # Read the body, then commit and launch the jobs: all lines are there.

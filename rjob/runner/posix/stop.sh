@@ -193,8 +193,7 @@ rj_record_end() {
 		{ true >"$rj_owner/ends/$1"; } 2>/dev/null
 		{ printf '%-63s\n' "1 $2 - $rj_now" 1<>"$rj_owner/jobs/$1/exit.new" && mv -f "$rj_owner/jobs/$1/exit.new" "$rj_owner/jobs/$1/exit"; } 2>/dev/null
 	fi
-	rj_journal_ended "$1"
-	rj_unlock
+	if rj_journal_ended "$1"; then rj_unlock "$rj_owner/ends/$1"; else rj_unlock; fi
 	rj_ring
 	rj_read_cgroup "$1"
 	rj_drop_cgroup
