@@ -140,7 +140,9 @@ def test_the_codes_of_errors() -> None:
     }
     for path in (ROOT / "rjob").rglob("*.py"):
         known |= set(re.findall(r'reason="([a-z-]+)"', path.read_text()))
-    known |= set(re.findall(r"rj_fail ([a-z-]+) ", "".join(path.read_text() for path in (ROOT / "rjob").rglob("*.sh"))))
+    known |= set(
+        re.findall(r"rj_(?:fail|abort) ([a-z-]+) ", "".join(path.read_text() for path in (ROOT / "rjob").rglob("*.sh")))
+    )
     check = (ROOT / "rjob" / "runner" / "posix" / "check.sh").read_text()
     known |= set(re.findall(r'rj_problem="([a-z-]+) ', check))
     table = page("json").partition("| code | |")[2].partition("\n\n")[0]

@@ -76,7 +76,9 @@ def test_they_are_noted_for_each_of_many_jobs_that_end_together(rjob: World) -> 
     wait_until(lambda: len(list((rjob.owner / "ends").iterdir())) == 8, what="the hints")
     (rjob.owner / "lock").unlink()
     wait_until(lambda: not list((rjob.owner / "ends").iterdir()), what="the journal")
-    wait_until(lambda: all(rjob.job(ref)["reason"] == "1 of its processes lives on" for ref in left), what="the reasons")
+    wait_until(
+        lambda: all(rjob.job(ref)["reason"] == "1 of its processes lives on" for ref in left), what="the reasons"
+    )
     assert [rjob.job(ref)["reason"] for ref in quiet] == [None] * 4
     rjob("stop", *left)
     rjob("remove", *quiet, *left)
