@@ -1,4 +1,4 @@
-"""What a job is given reaches it exactly, at every place: arguments, scripts, input, directories, variables, secrets."""
+"""What a job is given reaches it exactly, at every place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from promises.place import ONE_HOST
+from promises.place import ONE_HOST, Gate
 from world import wait_until
 
 if TYPE_CHECKING:
@@ -17,7 +17,26 @@ if TYPE_CHECKING:
     from world import World
 
 WORDS = [
-    *("", " ", "a b", "-n", "--all", "'", '"', "$HOME", "`id`", "\n", "a\nb\n", "\\", "%s", "é漢😀", "*", "a=b", "!", "~"),
+    *(
+        "",
+        " ",
+        "a b",
+        "-n",
+        "--all",
+        "'",
+        '"',
+        "$HOME",
+        "`id`",
+        "\n",
+        "a\nb\n",
+        "\\",
+        "%s",
+        "é漢😀",
+        "*",
+        "a=b",
+        "!",
+        "~",
+    ),
     *["x" * 100_000] * 3,
 ]
 
@@ -144,12 +163,12 @@ def _holds(path: Path, text: bytes) -> bool:
 
 def test_a_secret_is_on_no_disk_and_in_no_argument_list(rjob: World, at: Place) -> None:
     secret = "s3cr%t\nwith 'every'thing %0A"
-    os.mkfifo(at.home / "gate")
-    line = 'echo ready; read x <"$HOME/gate"; printf %s "$TOKEN"'
+    gate = Gate(at.home / "gate")
+    line = f'echo ready; {gate.line}; printf %s "$TOKEN"'
     ref = at.start("--secret", "TOKEN", "sh", "-c", line, env={"TOKEN": secret})
     at.wait_for_output(ref)
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _holds(path, b"s3cr%t")]
-    (at.home / "gate").write_text("go\n")
+    gate.open()
     wait_until((at.folder(ref) / "exit").exists, what="the end of the job")
     assert "s3cr" not in rjob("get", ref, "--json").text
     # The sockets of shared connections are outside the test's folder.
