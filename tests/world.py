@@ -227,6 +227,16 @@ def naps(client: int) -> bool:
         return False
 
 
+def handles_signals(pid: int) -> bool:
+    """Whether a process has a handler of its own for SIGTERM: from then on an interruption is heard."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
+    except (OSError, StopIteration):
+        return False
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
 def alive(pid: int) -> bool:
     """Whether a process lives; a zombie does not."""
     try:

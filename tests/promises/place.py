@@ -54,8 +54,8 @@ class Place:
         self.option = ("-H", host.name) if host else ()
 
     def __call__(self, verb: str, *args: str | Path, **kwargs: Any) -> Done:
-        """Run a verb for this place; see ``World``."""
-        return self._rjob(verb, *self.option, *args, **kwargs)
+        """Run a verb, such as ``registry rebuild``, for this place; see ``World``."""
+        return self._rjob(*verb.split(), *self.option, *args, **kwargs)
 
     def ref(self, job: str | int) -> str:
         """Return the reference of one of this place's jobs, from its number or name."""
