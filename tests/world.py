@@ -43,6 +43,34 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str
         time.sleep(0.02)
 
 
+class Gate:
+    """Hold a job up until the test lets it go on, once.
+
+    Args:
+        path: Where to make the FIFO.
+
+    Attributes:
+        line: The shell command that the job waits with.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.line = f"read x <'{path}'"
+        os.mkfifo(path)
+
+    def open(self) -> None:
+        """Wait until the job waits, and let it go on."""
+        end = wait_until(self._reached, what="the job at its gate")
+        os.write(end, b"go\n")
+        os.close(end)
+
+    def _reached(self) -> int | None:
+        try:
+            return os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return None
+
+
 class Done(NamedTuple):
     """What a finished ``rjob`` left."""
 

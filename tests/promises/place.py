@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from world import processes_with, wait_until
@@ -94,34 +93,6 @@ class Place:
     def processes(self) -> set[int]:
         """Return the processes of rjob and its jobs at this place, with clients that run here."""
         return set(self._place.processes())
-
-
-class Gate:
-    """Hold a job up until the test lets it go on, once.
-
-    Args:
-        path: Where to make the FIFO.
-
-    Attributes:
-        line: The shell command that the job waits with.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.line = f"read x <'{path}'"
-        os.mkfifo(path)
-
-    def open(self) -> None:
-        """Wait until the job waits, and let it go on."""
-        end = wait_until(self._reached, what="the job at its gate")
-        os.write(end, b"go\n")
-        os.close(end)
-
-    def _reached(self) -> int | None:
-        try:
-            return os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            return None
 
 
 def processes_of(job: dict[str, Any]) -> list[int]:

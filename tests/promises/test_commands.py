@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from promises.place import ONE_HOST, Gate
-from world import wait_until
+from promises.place import ONE_HOST
+from world import Gate, wait_until
 
 if TYPE_CHECKING:
     from promises.place import Place
@@ -127,7 +127,8 @@ def test_directory_and_environment(rjob: World, at: Place) -> None:
     mine = {"MINE": "a\nb 'c' $d", "NAMED": "two\nlines 'and' $quotes %0A", "rjob_name": "x", "id": "7"}
     code = "import os, json; print(json.dumps([os.getcwd(), dict(os.environ), os.umask(0)]))"
     options = ("-q", "-f", "-e", "SET=1 2\n3", "-e", "NAMED")
-    where, found, umask = at("start", *options, sys.executable, "-c", code, env=mine, cwd=folder).json
+    done = at("start", *options, sys.executable, "-c", code, env=mine, cwd=folder)
+    where, found, umask = json.loads(done.out)
     given = {"SET": "1 2\n3", "NAMED": mine["NAMED"], "HOME": str(at.home), "RJOB_ID": "1"}
     if at.server:
         assert where == str(at.home)

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from promises.place import Gate, processes_of
-from world import RJOB, wait_until
+from promises.place import processes_of
+from world import RJOB, Gate, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

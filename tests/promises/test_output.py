@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from promises.place import ONE_HOST, Gate
-from world import alive, wait_until
+from promises.place import ONE_HOST
+from world import Gate, alive, wait_until
 
 if TYPE_CHECKING:
     from subprocess import Popen

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from world import World
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-MOMENTS = 9
+MOMENTS = 6
 
 
 def begin(rjob: World, at: Place, *words: str) -> subprocess.Popen[bytes]:
