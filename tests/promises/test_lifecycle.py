@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from world import World
 
 
+TICKING = """
+import os, signal, time
+signal.signal(signal.SIGUSR1, lambda number, frame: os.write(1, b"got it\\n"))
+os.write(1, b"ready\\n")
+while True:
+    time.sleep(0.05)
+    os.write(1, b"tick\\n")
+"""
+
+
 @pytest.fixture
 def neighbour(rjob: World, at: Place) -> Iterator[str]:
     """Start another job, and a process of nobody's, that must live on."""
@@ -54,8 +64,7 @@ def test_stop_takes_all_of_a_job_and_nothing_else(rjob: World, at: Place, neighb
 
 
 def test_signal_suspend_resume_and_stop(rjob: World, at: Place) -> None:
-    count = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"
-    ref = at.shell(f"trap 'echo got it' USR1; echo ready; {count}")
+    ref = at.start("python3", "-c", TICKING)
     at.wait_for_output(ref)
     rjob("signal", ref, "USR1")
     at.wait_for_output(ref, b"got it\n")
