@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +211,13 @@ class World:
                 except ProcessLookupError:
                     pass
             time.sleep(0.02)
+
+
+def copy_owner(source: Path, target: Path) -> None:
+    """Copy a machine's folder from the tests' data; what a checkout lets a group write would be refused."""
+    shutil.copytree(source, target)
+    for path in (target, *target.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o022)
 
 
 def drop_cgroups(root: Path) -> None:
