@@ -38,6 +38,7 @@ class Place:
         directory: Where a job begins that is given no directory.
         rjob_home: Where rjob keeps its files.
         owner: The machine's folder in there.
+        option: What aims a command at it: ``-H NAME``, or nothing.
     """
 
     def __init__(self, rjob: World, host: Host | None = None) -> None:
@@ -76,10 +77,6 @@ class Place:
     def folder(self, ref: str) -> Path:
         """Return a job's folder."""
         return self._place.folder(ref)
-
-    def main(self, ref: str) -> int:
-        """Return the pid of a job's command."""
-        return int((self.folder(ref) / "main").read_text().split()[0])
 
     def wait_for_output(self, ref: str, text: bytes = b"ready\n") -> None:
         """Wait until a job's standard output holds a text."""
