@@ -18,6 +18,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
+# Whoever lets a group write by default would make folders that rjob refuses.
+os.umask(0o022)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,34 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come about within {seconds} s")
         time.sleep(0.02)
+
+
+class Gate:
+    """Hold a job up until the test lets it go on, once.
+
+    Args:
+        path: Where to make the FIFO.
+
+    Attributes:
+        line: The shell command that the job waits with.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.line = f"read x <'{path}'"
+        os.mkfifo(path)
+
+    def open(self) -> None:
+        """Wait until the job waits, and let it go on."""
+        end = wait_until(self._reached, what="the job at its gate")
+        os.write(end, b"go\n")
+        os.close(end)
+
+    def _reached(self) -> int | None:
+        try:
+            return os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return None
 
 
 class Done(NamedTuple):
@@ -184,6 +213,13 @@ class World:
             time.sleep(0.02)
 
 
+def copy_owner(source: Path, target: Path) -> None:
+    """Copy a machine's folder from the tests' data; what a checkout lets a group write would be refused."""
+    shutil.copytree(source, target)
+    for path in (target, *target.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o022)
+
+
 def drop_cgroups(root: Path) -> None:
     """Remove the cgroups of jobs whose supervisors were killed, for every owner below a folder."""
     for note in root.rglob("jobs/*/cgroup"):
@@ -225,6 +261,16 @@ def naps(client: int) -> bool:
         return any(process.name() == "sleep" for process in psutil.Process(client).children(recursive=True))
     except psutil.NoSuchProcess:
         return False
+
+
+def handles_signals(pid: int) -> bool:
+    """Whether a process has a handler of its own for SIGTERM: from then on an interruption is heard."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
+    except (OSError, StopIteration):
+        return False
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def alive(pid: int) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
+from world import copy_owner
 
 if TYPE_CHECKING:
     from world import World
@@ -20,7 +20,7 @@ SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "json-schema.json"
 @pytest.fixture
 def parents(rjob: World) -> World:
     """An owner with two parents of three children each, 17 and 18, and an ordinary job, 19."""
-    shutil.copytree(PARENTS, rjob.owner)
+    copy_owner(PARENTS, rjob.owner)
     return rjob
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from world import copy_owner
 
 if TYPE_CHECKING:
     from world import World
@@ -17,7 +17,7 @@ OWNERS = Path(__file__).parent.parent / "data" / "owners"
 @pytest.fixture
 def v1(rjob: World) -> World:
     """An owner as 0.1.0 left it, plus a later version's fields, words, files and events."""
-    shutil.copytree(OWNERS / "v1", rjob.owner)
+    copy_owner(OWNERS / "v1", rjob.owner)
     return rjob
 
 

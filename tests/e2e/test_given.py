@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from world import RJOB, wait_until
+from world import RJOB
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from world import World
 
 NAMES = (
@@ -133,10 +130,11 @@ def test_what_could_not_be_started_is_named(rjob: World, login: tuple[str, ...])
         "exit": (127, "exit: not found"),
         "nosuch with blanks": (127, "nosuch with blanks: not found; for a shell line use -c"),
     }
-    for command, (status, reason) in told.items():
-        job = rjob.ended(rjob.start(*login, "-C", str(where), command))
-        assert (job["state"], job["exit_code"], job["reason"]) == ("Failed", status, reason)
-        assert job["output_bytes"] == {"out": 0, "err": 0}, command
+    refs = [rjob.start(*login, "-C", str(where), command) for command in told]
+    jobs = rjob("wait", *refs, "--json", status=1).json["jobs"]
+    assert [(job["exit_code"], job["reason"]) for job in jobs] == list(told.values())
+    for job in jobs:
+        assert (job["state"], job["output_bytes"]) == ("Failed", {"out": 0, "err": 0}), job
 
 
 def test_a_shell_that_is_not_there_is_named(rjob: World) -> None:
@@ -160,21 +158,3 @@ def test_a_directory_that_is_given_works_when_the_current_one_is_gone(rjob: Worl
     done = subprocess.run([*start, "pwd"], env=rjob.env, cwd=rjob.root, capture_output=True, check=False)
     assert (done.returncode, b"Traceback" in done.stderr) == (2, False), done
     assert b"current directory" in done.stderr
-
-
-def working_directory(rjob: World, *options: str, cwd: Path | None = None) -> str:
-    ref = rjob("start", "-q", *options, "pwd", cwd=cwd or rjob.root).text.strip()
-    wait_until(lambda: rjob.job(ref)["end"], what="the end")
-    return rjob("receive", ref).text.rstrip("\n") or str(rjob.job(ref)["reason"])
-
-
-def test_a_relative_directory_here_is_relative_to_the_current_one(rjob: World) -> None:
-    home = rjob.env["HOME"]
-    (rjob.root / "-").mkdir()
-    (rjob.root / "proj").mkdir()
-    assert working_directory(rjob, "-C", "proj") == str(rjob.root / "proj")
-    assert working_directory(rjob, "-C", ".") == str(rjob.root)
-    assert working_directory(rjob, "-C", "-") == str(rjob.root / "-")
-    assert working_directory(rjob, "-C", "~") == home
-    assert working_directory(rjob, "-C", "~/nothing") == f"cannot change to the directory {home}/nothing"
-    assert os.path.realpath(working_directory(rjob)) == os.path.realpath(rjob.root)

@@ -1,11 +1,10 @@
-"""Stop really stops, takes all of the job, and nothing else."""
+"""Stop takes the whole tree of a job on this machine, however it was made, and nothing else."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,24 +43,6 @@ def ready(rjob: World, ref: str, text: bytes = b"ready\n") -> None:
     wait_until(lambda: text in (rjob.folder(ref) / "out").read_bytes(), what="the job to be ready")
 
 
-def test_a_plain_job(rjob: World, neighbour: str) -> None:
-    ref = rjob.shell("echo before; echo ready; sleep 300; echo after")
-    ready(rjob, ref)
-    job = stopped(rjob, ref)
-    assert (job["exit_code"], job["signal"]) == (None, signal.SIGTERM)
-    assert rjob("receive", ref).out == b"before\nready\n"
-    rjob("wait", ref, status=143)
-
-
-def test_a_job_that_ignores_term(rjob: World, neighbour: str) -> None:
-    ref = rjob.shell("trap '' TERM; echo ready; while :; do sleep 0.1; done")
-    ready(rjob, ref)
-    begin = time.monotonic()
-    job = stopped(rjob, ref, "--grace", "0.5")
-    assert 0.4 < time.monotonic() - begin < 10
-    assert job["signal"] == signal.SIGKILL
-
-
 def test_grace_is_given_to_the_whole_tree(rjob: World) -> None:
     mark = rjob.root / "mark"
     child = f"trap 'sleep 0.5; echo tidy >{mark}; exit' TERM; echo ready; while :; do sleep 0.05; done"
@@ -93,20 +74,6 @@ def test_a_halted_job(rjob: World, neighbour: str) -> None:
     stopped(rjob, ref)
 
 
-def test_a_suspended_job_and_one_that_is_resumed(rjob: World) -> None:
-    ref = rjob.shell("i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
-    ready(rjob, ref, b"3\n")
-    rjob("suspend", ref)
-    assert rjob.job(ref)["state"] == "Suspended"
-    size = rjob.job(ref)["output_bytes"]["out"]
-    assert rjob.job(ref)["output_bytes"]["out"] == size
-    rjob("resume", ref)
-    assert rjob.job(ref)["state"] == "Running"
-    wait_until(lambda: rjob.job(ref)["output_bytes"]["out"] > size, what="more output")
-    rjob("suspend", ref)
-    stopped(rjob, ref)
-
-
 def test_a_job_within_a_job_lives_on(rjob: World) -> None:
     import sys
 
@@ -126,41 +93,6 @@ def test_another_signal_first(rjob: World) -> None:
     job = stopped(rjob, ref, "--signal", "INT")
     assert job["exit_code"] == 0
     assert rjob("receive", ref).out == b"ready\nbye\n"
-
-
-def test_a_signal_ends_nothing_by_itself(rjob: World) -> None:
-    ref = rjob.shell("trap 'echo got it' USR1; echo ready; while :; do sleep 0.05; done")
-    ready(rjob, ref)
-    rjob("signal", ref, "USR1")
-    ready(rjob, ref, b"got it\n")
-    assert rjob.job(ref)["state"] == "Running"
-    rjob("signal", ref, "NOSUCH", status=2)
-
-
-def test_a_signal_that_ends_it_is_told(rjob: World) -> None:
-    ref = rjob.start("sleep", "300")
-    rjob("signal", ref, "KILL")
-    job = rjob.ended(ref)
-    assert (job["state"], job["exit_code"], job["signal"]) == ("Failed", None, 9)
-
-
-def test_stopping_what_has_ended_changes_nothing(rjob: World) -> None:
-    ref = rjob.shell("exit 3")
-    assert rjob.ended(ref)["state"] == "Failed"
-    rjob("stop", ref)
-    job = rjob.job(ref)
-    assert (job["state"], job["exit_code"]) == ("Failed", 3)
-
-
-def test_a_time_limit(rjob: World) -> None:
-    ref = rjob.shell("echo begun; sleep 300", "--time-limit", "1")
-    job = rjob.ended(ref)
-    assert (job["state"], job["signal"]) == ("Failed", signal.SIGTERM)
-    assert "time limit" in job["reason"]
-    assert not processes_with(f"RJOB_INSTANCE={job['instance_id']}")
-    quick = rjob.shell("exit 0", "--time-limit", "300")
-    assert rjob.ended(quick)["state"] == "Completed"
-    wait_until(lambda: not rjob.processes(), seconds=5, what="the end of the watcher")
 
 
 def test_a_job_that_stops_itself(rjob: World) -> None:

@@ -1,11 +1,9 @@
-"""``--stop-on-exit`` leaves no job behind, whenever the command is interrupted."""
+"""``--stop-on-exit`` while a start is under way, and where nothing was started."""
 
 from __future__ import annotations
 
-import random
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,51 +19,6 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def running(rjob: World) -> list[str]:
     return rjob("get", "--state", "notstarted,running,stopping", "-q").text.split()
-
-
-def begin(rjob: World, *words: str) -> subprocess.Popen[bytes]:
-    """Start a long job with ``--stop-on-exit``."""
-    # The session is new: a signal of the tests' own group must not reach it.
-    return rjob.popen("start", "--wait", "--stop-on-exit", *words, "sleep", "300", start_new_session=True)
-
-
-def handles_signals(pid: int) -> bool:
-    """Whether a process has a handler of its own for SIGTERM: from then on an interruption is heard."""
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
-    except (OSError, StopIteration):
-        return False
-    return bool(caught >> (signal.SIGTERM - 1) & 1)
-
-
-def how_long_a_start_takes(rjob: World) -> float:
-    """Seconds from the handlers being set to the job being announced."""
-    child = begin(rjob)
-    wait_until(lambda: handles_signals(child.pid))
-    since = time.monotonic()
-    assert child.stderr
-    assert b"started" in child.stderr.readline()
-    took = time.monotonic() - since
-    child.send_signal(signal.SIGTERM)
-    child.communicate(timeout=60)
-    return took
-
-
-def test_no_moment_leaks_a_job(rjob: World) -> None:
-    took = how_long_a_start_takes(rjob)
-    dice = random.Random(21)
-    for count in range(24):
-        child = begin(rjob)
-        wait_until(lambda child=child: handles_signals(child.pid))  # type: ignore[misc]
-        # Not to wait for something: the moments are what is tried.
-        time.sleep(dice.uniform(0, 1.3 * took))
-        number = SIGNALS[count % 3]
-        child.send_signal(number)
-        _, err = child.communicate(timeout=60)
-        assert child.returncode == 128 + number, err
-        assert b"Traceback" not in err
-        assert running(rjob) == [], (count, err)
 
 
 class Held:

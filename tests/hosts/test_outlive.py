@@ -1,20 +1,18 @@
-"""Jobs outlive their connections, and viewers survive the loss of theirs."""
+"""Viewers survive the loss of their connections."""
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hosts.host import TRANSPORTS, Line, kill
-from world import alive, wait_until
+from hosts.host import TRANSPORTS, Line
+from world import Gate, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from subprocess import Popen
 
     from hosts.host import Host, Hosts
     from world import World
@@ -22,7 +20,17 @@ if TYPE_CHECKING:
 AT = ("-H", "gpu")
 both = pytest.mark.parametrize("transport", TRANSPORTS)
 NUMBERS = b"".join(b"%d\n" % number for number in range(1, 101))
-COUNTING = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo $i; echo $i >&2; sleep 0.04; done; exit 6"
+COUNTING = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo $i; echo $i >&2; sleep 0.02; done; exit 6"
+
+
+@pytest.fixture
+def gate(gpu: Host) -> Gate:
+    """A gate that the counting job waits at after its first line."""
+    return Gate(gpu.home / "gate")
+
+
+def counting(rjob: World, gate: Gate) -> str:
+    return rjob.start(*AT, "-c", f"echo 1; {gate.line}; seq 2 100; exit 6")
 
 
 @pytest.fixture
@@ -48,38 +56,6 @@ def _serving(gpu: Host) -> set[int]:
 
 
 @both
-def test_a_job_outlives_its_client_its_session_and_the_server(rjob: World, gpu: Host) -> None:
-    gate = gpu.home / "gate"
-    os.mkfifo(gate)
-    ref = rjob.start(*AT, "-c", f"echo begun; read x <{gate}; echo $x; exit 5")
-    client = rjob.popen("receive", "-f", ref, bufsize=0)
-    assert client.stdout is not None
-    assert client.stdout.readline() == b"begun\n"
-    client.kill()
-    client.communicate()
-    kill(gpu.server.session_pids())
-    gpu.server.stop()
-    assert "gpu" in rjob("get", ref, status=1).errors
-    with gate.open("w") as file:
-        file.write("still here\n")
-    wait_until((gpu.folder(ref) / "exit").exists, what="the end of the job")
-    gpu.server.start()
-    job = rjob.job(ref)
-    assert (job["state"], job["exit_code"]) == ("Failed", 5)
-    rjob("wait", ref, status=5)
-    assert rjob("receive", "--all", ref).out == b"begun\nstill here\n"
-
-
-def test_a_job_outlives_a_client_killed_at_once_after_the_start(rjob: World, gpu: Host) -> None:
-    client = rjob.popen("start", *AT, "--wait", "-c", "sleep 1; exit 4")
-    wait_until(lambda: list(gpu.owner.glob("jobs/*/main")), what="the job's beginning")
-    client.kill()
-    client.communicate()
-    kill(gpu.server.session_pids())
-    rjob("wait", "1@gpu", status=4)
-
-
-@both
 def test_a_follower_comes_back_and_tells_everything_once(rjob: World, gpu: Host) -> None:
     ref = rjob.start(*AT, "-c", COUNTING)
     client = rjob.popen("receive", "-f", ref, bufsize=0)
@@ -95,37 +71,42 @@ def test_a_follower_comes_back_and_tells_everything_once(rjob: World, gpu: Host)
 
 
 @both
-def test_a_waiter_comes_back(rjob: World, gpu: Host) -> None:
-    ref = rjob.start(*AT, "-c", COUNTING)
+def test_a_waiter_comes_back(rjob: World, gpu: Host, gate: Gate) -> None:
+    ref = counting(rjob, gate)
     client = rjob.popen("wait", ref)
     seen: frozenset[int] = frozenset()
     for _ in range(2):
         seen = serving(gpu, seen=seen)
         assert client.poll() is None
         gpu.server.drop_connections()
+    serving(gpu, seen=seen)
+    gate.open()
     _, err = client.communicate(timeout=60)
     assert client.returncode == 6
     assert re.fullmatch(rb"Job 1@gpu failed \(exit status 6\): .*\n", err), err
 
 
 @pytest.mark.parametrize("verb", [["receive", "-f"], ["wait"]], ids=["follow", "wait"])
-def test_a_viewer_gets_over_a_server_that_is_away_for_a_while(rjob: World, gpu: Host, verb: list[str]) -> None:
-    ref = rjob.start(*AT, "-c", COUNTING)
+def test_a_viewer_gets_over_a_server_that_is_away_for_a_while(
+    rjob: World, gpu: Host, gate: Gate, verb: list[str]
+) -> None:
+    ref = counting(rjob, gate)
     client = rjob.popen(*verb, ref)
     serving(gpu)
     gpu.server.stop()
     # Not to wait for something: that long it is away.
     time.sleep(2)
     gpu.server.start()
+    gate.open()
     out, err = client.communicate(timeout=60)
     assert client.returncode == 6, err
     assert verb == ["wait"] or out == NUMBERS
 
 
-def test_a_line_that_falls_silent_is_noticed(rjob: World, gpu: Host, hosts: Hosts, line: Line) -> None:
+def test_a_line_that_falls_silent_is_noticed(rjob: World, gpu: Host, hosts: Hosts, line: Line, gate: Gate) -> None:
     """As when a machine falls asleep or a cable is drawn: nobody says that the connection is gone."""
     hosts.know("gpu", keepalive=0.3)
-    ref = rjob.start(*AT, "-c", COUNTING)
+    ref = counting(rjob, gate)
     client = rjob.popen("receive", "-f", ref, bufsize=0)
     assert client.stdout is not None
     begun = client.stdout.readline()
@@ -133,6 +114,7 @@ def test_a_line_that_falls_silent_is_noticed(rjob: World, gpu: Host, hosts: Host
     line.flowing.clear()
     wait_until(lambda: len(line.counts) > connections, what="another connection")
     line.flowing.set()
+    gate.open()
     out, err = client.communicate(timeout=60)
     assert (client.returncode, begun + out) == (6, NUMBERS), err
     wait_until(lambda: not gpu.processes(), what="the end of every process on the host")
@@ -151,29 +133,3 @@ def test_a_receive_that_is_cut_short_loses_nothing(rjob: World, gpu: Host, line:
     if first.status:
         assert "gpu" in first.errors
         assert "Traceback" not in first.errors
-
-
-def _viewing(rjob: World, gpu: Host, verb: list[str], ref: str, before: set[int]) -> Popen[bytes]:
-    client = rjob.popen(*verb, ref)
-    wait_until(lambda: len(set(gpu.processes()) - before) >= 2, what="the viewer's processes on the host")
-    return client
-
-
-@both
-@pytest.mark.parametrize("verb", [["receive", "-f"], ["wait"]], ids=["follow", "wait"])
-def test_nothing_of_a_killed_viewer_stays_on_the_host(rjob: World, gpu: Host, verb: list[str]) -> None:
-    ref = rjob.start(*AT, "sleep", "60")
-    wait_until((gpu.folder(ref) / "main").exists)
-    before = set(gpu.processes())
-    client = _viewing(rjob, gpu, verb, ref, before)
-    client.send_signal(signal.SIGKILL)
-    client.communicate()
-    wait_until(lambda: set(gpu.processes()) <= before, seconds=5, what="the end of what served the viewer")
-    client = _viewing(rjob, gpu, verb, ref, before)
-    client.send_signal(signal.SIGINT)
-    _, err = client.communicate(timeout=10)
-    assert client.returncode == 130
-    assert ref in err.decode()
-    wait_until(lambda: set(gpu.processes()) <= before, seconds=5, what="the end of what served the viewer")
-    assert all(alive(pid) for pid in before)
-    assert rjob.job(ref)["state"] == "Running"

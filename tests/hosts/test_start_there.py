@@ -1,4 +1,4 @@
-"""Directories and secrets of jobs on a host."""
+"""Secrets of jobs on a host."""
 
 from __future__ import annotations
 
@@ -11,33 +11,6 @@ if TYPE_CHECKING:
     from world import World
 
 AT = ("-H", "gpu")
-
-
-def working_directories(rjob: World, *given: str) -> list[str]:
-    """What jobs that were started with these directories say, or why they could not begin."""
-    refs = [rjob.start(*AT, *(("-C", directory) if directory else ()), "pwd") for directory in given]
-    jobs = rjob("wait", *refs, "--json", status=None).json["jobs"]
-    return [job["reason"] or rjob("receive", job["ref"]).text.rstrip("\n") for job in jobs]
-
-
-def test_a_directory_on_a_host_is_relative_to_the_home_there(rjob: World, gpu: Host) -> None:
-    for name in ("proj", "-", "proj/deep", "a b"):
-        (gpu.home / name).mkdir()
-    home = str(gpu.home)
-    expected = {
-        "": home,
-        "proj": f"{home}/proj",
-        "proj/deep": f"{home}/proj/deep",
-        ".": home,
-        "~": home,
-        "~/proj": f"{home}/proj",
-        "-": f"{home}/-",
-        "a b": f"{home}/a b",
-        "/": "/",
-        "nothing": f"cannot change to the directory {home}/nothing",
-    }
-    told = [directory.replace("/.", "") for directory in working_directories(rjob, *expected)]
-    assert dict(zip(expected, told, strict=True)) == expected
 
 
 def test_secrets_are_in_no_process_but_the_jobs(rjob: World, gpu: Host) -> None:

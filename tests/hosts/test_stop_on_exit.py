@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hosts.host import TRANSPORTS
-from world import wait_until
+from world import handles_signals, wait_until
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,20 +20,14 @@ if TYPE_CHECKING:
 import pytest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+MOMENTS = 6
 
 
 def begin(rjob: World, *hosts: str) -> subprocess.Popen[bytes]:
     words = [word for host in hosts for word in ("-H", host)]
     child = rjob.popen("start", "-f", "--stop-on-exit", *words, "sleep", "300", start_new_session=True)
-    wait_until(lambda: handles_signals(child.pid))
+    wait_until(lambda: handles_signals(child.pid), what="the handlers")
     return child
-
-
-def handles_signals(pid: int) -> bool:
-    """Whether a process has a handler of its own for SIGTERM: from then on an interruption is heard."""
-    with open(f"/proc/{pid}/status") as file:
-        caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
-    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def running(rjob: World, *hosts: str) -> list[str]:
@@ -57,10 +51,10 @@ def test_no_moment_leaks_a_job(rjob: World, hosts: Hosts, transport: str) -> Non
     child.communicate(timeout=60)
     assert child.returncode == 143
     assert running(rjob, *names) == []
-    for count in range(9):
+    for count in range(MOMENTS):
         child = begin(rjob, *names)
-        # Not to wait for something: the moments are what is tried.
-        time.sleep(dice.uniform(0, took))
+        # Not to wait for something: the moments are what is tried, one in each part of the time a start takes.
+        time.sleep((count + dice.random()) / MOMENTS * took)
         number = SIGNALS[count % 3]
         child.send_signal(number)
         _, err = child.communicate(timeout=60)

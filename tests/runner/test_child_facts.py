@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from world import copy_owner
 
 from rjob.core.jobs import view
 from rjob.models import State
@@ -26,7 +27,7 @@ AT = "2026-01-01T00:00:00Z"
 
 
 def lay_out(owner: Path, source: Path = PARENTS) -> None:
-    shutil.copytree(source, owner)
+    copy_owner(source, owner)
     # The runner reads only folders that nobody else can write to.
     owner.parent.chmod(0o700)
 
