@@ -67,6 +67,17 @@ rj_op_signal() {
 	rj_facts $rj_chosen
 }
 
+# Wait until the main process rj_main, which got SIGSTOP, is seen to have stopped: on a busy machine that takes a moment, and
+# the facts in the reply would say Running. A process that waits in the kernel stops when that wait is over: no longer than 1 s.
+rj_await_halt() {
+	rj_tries=0
+	while [ "$rj_main" ] && [ "$rj_tries" -lt 50 ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"; do
+		case $rj_state in T* | t*) return ;; esac
+		rj_nap 0.02
+		rj_tries=$((rj_tries + 1))
+	done
+}
+
 # Perform the operation tree: send signal $1, STOP or CONT, to all processes of each chosen job. $2...: selectors.
 rj_op_tree() {
 	rj_sig=$1
@@ -77,6 +88,7 @@ rj_op_tree() {
 		rj_scan "$rj_uuid"
 		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_pids" ]; then
 			rj_signal_tree "$rj_uuid" "$rj_sig"
+			[ "$rj_sig" != STOP ] || rj_await_halt
 			printf 'signalled %s\n' "$rj_uuid"
 		else
 			printf 'ended %s\n' "$rj_uuid"
