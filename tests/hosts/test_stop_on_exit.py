@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 import pytest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-MOMENTS = 6
+MOMENTS = 4
 
 
 def begin(rjob: World, *hosts: str) -> subprocess.Popen[bytes]:

@@ -49,11 +49,13 @@ def test_arguments_arrive_exactly(rjob: World, at: Place) -> None:
     assert job["argv"] == argv
 
 
+@pytest.mark.parametrize("place", ONE_HOST)
 def test_options_end_at_the_command(at: Place) -> None:
     done = at("start", "-q", "-f", "printf", "%s\n", "-n", "all", "--wait", "-q")
     assert done.text == "-n\nall\n--wait\n-q\n"
 
 
+@pytest.mark.parametrize("place", ONE_HOST)
 def test_what_cannot_be_executed_is_a_failed_job(rjob: World, at: Place) -> None:
     plain = rjob.root / "plain"
     plain.write_text("no program")
@@ -83,6 +85,7 @@ def test_a_script_of_a_mebibyte_and_five_of_input(rjob: World, at: Place) -> Non
     assert (at.folder(ref) / "script").read_bytes() == script.read_bytes()
 
 
+@pytest.mark.parametrize("place", ONE_HOST)
 def test_scripts_and_shells(at: Place) -> None:
     assert at("start", "-f", "--script", "-", "x", input=b"echo plain $1 $#\n").text == "plain x 1\n"
     assert at("start", "-f", "--shell", "bash", "-c", "[[ a == a ]] && echo $BASH_VERSION").text.startswith("5")

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from promises.place import processes_of
+from promises.place import ONE_HOST, processes_of
 from world import RJOB, Gate, wait_until
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def neighbour(rjob: World, at: Place) -> Iterator[str]:
 # ------------------------------------------------------------------------------------------------ stop and signals
 
 
+@pytest.mark.parametrize("place", ONE_HOST)
 def test_stop_takes_all_of_a_job_and_nothing_else(rjob: World, at: Place, neighbour: str) -> None:
     plain = at.shell("echo before; echo ready; sleep 300; echo after")
     stubborn = at.shell("trap '' TERM; echo ready; while :; do sleep 0.1; done")
@@ -86,6 +87,7 @@ def test_signal_suspend_resume_and_stop(rjob: World, at: Place) -> None:
     wait_until(lambda: not at.processes(), what="the end of all that was started there")
 
 
+@pytest.mark.parametrize("place", ONE_HOST)
 def test_a_signal_that_ends_a_job_is_told_and_stopping_what_has_ended_changes_nothing(rjob: World, at: Place) -> None:
     killed, failed = at.start("sleep", "300"), at.shell("exit 3")
     rjob("signal", killed, "KILL")

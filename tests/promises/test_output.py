@@ -40,8 +40,8 @@ def test_output_is_bytes_and_comes_home_once(rjob: World, at: Place) -> None:
     assert rjob("receive", "--all", ref).out == data
 
 
-def test_256_mib_come_home_exactly_and_in_little_memory(rjob: World, at: Place) -> None:
-    ref = at.run("head", "-c", str(256 * MIB), "/dev/urandom")["ref"]
+def test_128_mib_come_home_exactly_and_in_little_memory(rjob: World, at: Place) -> None:
+    ref = at.run("head", "-c", str(128 * MIB), "/dev/urandom")["ref"]
     received = rjob.root / "received"
     peak = 0
     with received.open("wb") as file:
@@ -51,9 +51,9 @@ def test_256_mib_come_home_exactly_and_in_little_memory(rjob: World, at: Place) 
             time.sleep(0.02)
     _, err = child.communicate()
     assert (child.returncode, err) == (0, b"")
-    assert received.stat().st_size == 256 * MIB
+    assert received.stat().st_size == 128 * MIB
     assert subprocess.run(["cmp", received, at.folder(ref) / "out"], check=False).returncode == 0
-    assert 0 < peak <= 80 * MIB
+    assert 0 < peak <= 64 * MIB
     received.unlink()
     (at.folder(ref) / "out").unlink()
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+from promises.place import ONE_HOST
+
 if TYPE_CHECKING:
     from promises.place import Place
     from world import World
 
 
+@pytest.mark.parametrize("place", ONE_HOST)
 def test_waiting(rjob: World, at: Place) -> None:
     slow, quick = at.start("sleep", "60"), at.shell("sleep 0.3; exit 6")
     rjob("wait", quick, status=6)
