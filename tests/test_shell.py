@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from world import need
 
 from rjob.runner.posix import PARTS, RUNNER
 
@@ -45,8 +45,7 @@ THERE = {
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["runner", "supervisor", "check", "bootstrap", "install"])
 def test_the_scripts_are_checked(tmp_path: Path, name: str) -> None:
-    checker = shutil.which("shellcheck")
-    assert checker, "shellcheck is not installed"
+    checker = need("shellcheck")
     script = tmp_path / "script.sh"
     script.write_bytes(RUNNER.script if name == "runner" else (POSIX / f"{name}.sh").read_bytes())
     words = [
