@@ -251,8 +251,14 @@ def test_a_time_limit_is_written_as_every_sleep_reads_it(seconds: float, text: s
 
 
 @pytest.mark.parametrize(
-    "spec", [JobSpec(), JobSpec(argv=("a\0b",)), JobSpec(line="a\0b"), JobSpec(argv=("a",), env=(("A", "\0"),))]
+    ("spec", "message"),
+    [
+        (JobSpec(), "no command to run"),
+        (JobSpec(argv=("a\0b",)), "NUL"),
+        (JobSpec(line="a\0b"), "NUL"),
+        (JobSpec(argv=("a",), env=(("A", "\0"),)), "NUL"),
+    ],
 )
-def test_what_cannot_be_run_is_refused(spec: JobSpec) -> None:
-    with pytest.raises(UsageError):
+def test_what_cannot_be_run_is_refused(spec: JobSpec, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         launch_of(spec, "u")
