@@ -78,7 +78,7 @@ class CountedBytes(bytes):
 
     handled = 0
 
-    def __add__(self, other: bytes) -> CountedBytes:
+    def __add__(self, other: Any) -> CountedBytes:
         return self._counted(super().__add__(other))
 
     def __getitem__(self, key: Any) -> Any:
