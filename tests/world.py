@@ -251,7 +251,7 @@ def kill_processes_with(mark: str, *, seconds: float = 30.0) -> None:
 def _described(pid: int) -> str:
     """Return a process's id and command line, as far as it still exists."""
     with contextlib.suppress(OSError):
-        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes().decode(errors='replace')!r}"
+        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes().decode(errors='replace')[:100]!r}"
     return str(pid)
 
 
