@@ -74,5 +74,7 @@ def rjob(tmp_path: Path) -> Iterator[World]:
     """Provide the ``rjob`` command with a home of its own."""
     world = World(tmp_path)
     yield world
-    world.close()
-    drop_cgroups(tmp_path)
+    try:
+        world.close()
+    finally:
+        drop_cgroups(tmp_path)
