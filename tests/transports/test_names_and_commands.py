@@ -48,7 +48,7 @@ def test_no_name_runs_a_command(rjob: World, form: str, name: str, token: str) -
 def test_names_that_ssh_refuses_are_refused(tmp_path: Path, place: str) -> None:
     names = [form.format(letter) for letter in ODD for form in ("a{}b", "{}ab", "ab{}", "-{}a")]
     refused = [name for name in names if not ssh_takes(name, place)]
-    # The quote, which no shell may see, is among them in every place; see also what begins with a dash.
+    # Otherwise nothing would be compared: ssh refuses a quote in every place.
     assert {"a'b", "-'a"} <= {*refused}
     assert [name for name in refused if rjob_takes(tmp_path, name, place)] == []
 
