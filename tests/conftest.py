@@ -1,4 +1,4 @@
-"""Fixtures and hooks for all tests."""
+"""Fixtures and hooks for all tests, and the profile of those that hypothesis drives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from world import World, drop_cgroups
+
+from rjob.testing.sshd import SshdUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -20,6 +23,34 @@ for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
 # Whoever lets a group write by default would make folders that rjob refuses.
 os.umask(0o022)
+
+
+# Real shells are slow, and one machine serves many examples.
+settings.register_profile(
+    "rjob",
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("rjob")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None]:
+    """Skip a test whose fixtures cannot start an SSH server."""
+    try:
+        return (yield)
+    except SshdUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """Skip a test that cannot start an SSH server."""
+    try:
+        return (yield)
+    except SshdUnavailable as error:
+        pytest.skip(str(error))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,5 +76,7 @@ def rjob(tmp_path: Path) -> Iterator[World]:
     """Provide the ``rjob`` command with a home of its own."""
     world = World(tmp_path)
     yield world
-    world.close()
-    drop_cgroups(tmp_path)
+    try:
+        world.close()
+    finally:
+        drop_cgroups(tmp_path)

@@ -73,6 +73,10 @@ class Faulty:
             if here == step:
                 fail()
 
+        async def hang() -> None:
+            fail()
+            await asyncio.Event().wait()
+
         class Talk(Process):
             def __init__(self, inner: Process) -> None:
                 self.inner = inner
@@ -86,6 +90,8 @@ class Faulty:
                 await self.inner.write_eof()
 
             async def read(self, size: int = 65536) -> Chunk | None:
+                if step == "hang in read":
+                    await hang()
                 if step == "read value":
                     return fail()  # type: ignore[no-any-return]
                 act("read")
@@ -119,6 +125,8 @@ class Faulty:
                 super().__init__(target, settings)
 
             async def connect(self) -> Connection:
+                if step == "hang in connect":
+                    await hang()
                 act("connect")
                 return fail() if step == "connect value" else Line(machine.connect(self.target))
 
@@ -229,10 +237,14 @@ async def test_notes_that_are_none(notes: object) -> None:
             await manager.doctor("bad")
 
 
-async def test_a_cancelled_verb_is_cancelled() -> None:
-    async with manager_with("none", lambda: None) as manager:
-        task = asyncio.ensure_future(manager.get(hosts=["bad", "good"]))
-        await asyncio.sleep(0)
+@pytest.mark.parametrize("hosts", [["bad"], ["bad", "good"]])
+@pytest.mark.parametrize("step", ["hang in connect", "hang in read"])
+async def test_a_cancelled_verb_is_cancelled(step: str, hosts: list[str]) -> None:
+    reached = asyncio.Event()
+    async with manager_with(step, reached.set) as manager:
+        task = asyncio.ensure_future(manager.get(hosts=hosts))
+        async with asyncio.timeout(20):
+            await reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -143,7 +143,7 @@ def test_the_listing_tells_everything(install: Install) -> None:
     assert listing["acme", "acme"] == ("acme", "acme", "1.5", "mod_acme", "entry point", None)
     assert listing["bad", "broken"].error == "broken: cannot load mod_broken: RuntimeError: no way"
     assert listing["ssh", "usurper"].error == "rjob-cli and usurper both bring the transport 'ssh'"
-    assert len(listing) == len(BUILTIN) + 3 + sum(name == "rjob-openssh" for _, name in listing)
+    assert {scheme for scheme, distribution in listing if distribution == DISTRIBUTION} == {*BUILTIN}
     assert "mod_usurper" not in sys.modules
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from world import need
 
 from rjob.runner.posix import PARTS, RUNNER
 
@@ -45,8 +45,7 @@ THERE = {
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["runner", "supervisor", "check", "bootstrap", "install"])
 def test_the_scripts_are_checked(tmp_path: Path, name: str) -> None:
-    checker = shutil.which("shellcheck")
-    assert checker, "shellcheck is not installed"
+    checker = need("shellcheck")
     script = tmp_path / "script.sh"
     script.write_bytes(RUNNER.script if name == "runner" else (POSIX / f"{name}.sh").read_bytes())
     words = [
@@ -59,7 +58,8 @@ def test_the_scripts_are_checked(tmp_path: Path, name: str) -> None:
         ",".join(EXCUSED | ({} if name == "runner" else THERE)),
         str(script),
     ]
-    assert subprocess.run(words, capture_output=True, text=True, check=False).stdout == ""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_supervisor_can_be_quoted() -> None:
@@ -67,22 +67,43 @@ def test_the_supervisor_can_be_quoted() -> None:
     assert "'" not in "".join(code)
 
 
+DEFINITION = re.compile(r"\s*(\w+)\(\)")
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_every_function_says_what_it_does(part: str) -> None:
+    """Look for a comment before each function or behind its opening brace; a fault point (``#@``) is none."""
     lines = (POSIX / f"{part}.sh").read_text().splitlines()
     mute = [
         line
         for before, line in zip(["", *lines], lines, strict=False)
-        if re.match(r"rj_\w+\(\)", line) and not before.startswith("#") and "#" not in line
+        if DEFINITION.match(line) and not before.startswith("# ") and not re.search(r"\(\) \{ # ", line)
     ]
     assert mute == []
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_no_function_is_longer_than_a_screen(part: str) -> None:
-    text = (POSIX / f"{part}.sh").read_text()
-    bodies = re.findall(r"^(rj_\w+)\(\) \{.*?\n((?:.*\n)*?)\}\n", text, re.MULTILINE)
-    assert [name for name, body in bodies if body.count("\n") > 50] == []
+    lengths = lengths_of_functions((POSIX / f"{part}.sh").read_text())
+    assert {name: length for name, length in lengths.items() if length > 50} == {}
+
+
+def test_lengths_of_functions_are_counted() -> None:
+    text = "rj_a() { :; }\n\n# B.\nrj_b() { # X\n\tif :; then\n\t\t:\n\tfi\n}\nrj_c() {\n" + "\t:\n" * 51 + "}\n"
+    assert lengths_of_functions(text) == {"rj_a": 0, "rj_b": 3, "rj_c": 51}
+    found = [name for part in PARTS for name in lengths_of_functions((POSIX / f"{part}.sh").read_text())]
+    assert sorted(found) == sorted(set(re.findall(r"^[ \t]*(\w+)\(\)", RUNNER.script.decode(), re.MULTILINE)))
+
+
+def lengths_of_functions(text: str) -> dict[str, int]:
+    """Count the lines between the braces of each function; fail if the end of one is not found."""
+    lines = text.splitlines()
+    lengths = {}
+    for number, line in enumerate(lines):
+        if match := DEFINITION.match(line):
+            # A function on one line ends there; another ends at the next brace that stands alone at the margin.
+            lengths[match[1]] = 0 if line.endswith("}") else lines.index("}", number) - number - 1
+    return lengths
 
 
 def test_every_function_is_defined_once_and_called() -> None:

@@ -26,6 +26,24 @@ requires_root = pytest.mark.usefixtures("as_root")
 """Marks a test that only root can run: it mounts, gives files away or makes namespaces."""
 
 
+def need(program: str, path: str | None = None) -> str:
+    """Find a program that a test cannot do without; skip the test if it is missing.
+
+    In CI conftest.py makes a failure of a skip.
+
+    Args:
+        program: Its name.
+        path: The folders to look in, as in ``PATH``; None for this process's.
+
+    Returns:
+        Its path.
+    """
+    found = shutil.which(program, path=path)
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
 def wait_until(condition: Callable[[], Any], *, seconds: float = 30.0, what: str = "the condition") -> Any:
     """Wait until a condition holds.
 
@@ -200,17 +218,8 @@ class World:
         return processes_with(f"RJOB_HOME={self.home}")
 
     def close(self) -> None:
-        """Kill every process that this world has started, by its id."""
-        for _ in range(50):
-            left = self.processes()
-            if not left:
-                return
-            for pid in left:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            time.sleep(0.02)
+        """Kill every process that this world has started."""
+        kill_processes_with(f"RJOB_HOME={self.home}")
 
 
 def copy_owner(source: Path, target: Path) -> None:
@@ -253,6 +262,32 @@ def processes_with(mark: str) -> list[int]:
         if mark.encode() in environment and int(entry.name) != os.getpid() and alive(int(entry.name)):
             found.append(int(entry.name))
     return found
+
+
+def kill_processes_with(mark: str, *, seconds: float = 30.0) -> None:
+    """Kill the processes whose environment contains ``mark``, each by its id, until there are none.
+
+    Args:
+        mark: ``NAME=VALUE``.
+        seconds: The time after which it fails, and names the processes that are left.
+    """
+    deadline = time.monotonic() + seconds
+    while left := processes_with(mark):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"these processes with {mark} cannot be killed: {[_described(pid) for pid in left]}")
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.02)
+
+
+def _described(pid: int) -> str:
+    """Return a process's id and command line, as far as it still exists."""
+    with contextlib.suppress(OSError):
+        return f"{pid} {Path(f'/proc/{pid}/cmdline').read_bytes().decode(errors='replace')[:100]!r}"
+    return str(pid)
 
 
 def naps(client: int) -> bool:

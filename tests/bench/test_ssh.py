@@ -1,4 +1,8 @@
-"""The cost of rjob over SSH, against the system's own ssh."""
+"""The cost of rjob over SSH, against the system's own ssh.
+
+Asserted are the bounds of a cold ``get`` (2.5) and of the speed of ``receive`` (0.8). Only printed are those of fifty
+hosts against pssh, and of a cold ``start -f``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The cost of a local verb, against a bare Typer program and against the same verb with a short history."""
+"""The cost of a local verb, against a bare Typer program and against the same verb with a short history.
+
+Asserted are the bounds of ``get`` of 100 jobs and of ``start`` (1.3 times the bare program, although 1.15 and 1.25 are
+printed), and of a verb beside ten thousand finished jobs (1.2). Only printed are those of ``start --wait``, of
+``start`` beside ten thousand running jobs, of five hundred jobs in one request, and how late an end is told.
+"""
 
 from __future__ import annotations
 

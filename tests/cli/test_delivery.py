@@ -185,9 +185,14 @@ def test_a_file_is_appended_to(tmp_path: Path) -> None:
     assert file.read_bytes() == b"old\nnew\nbad\n"
 
 
-def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     with pytest.raises(RjobError, match="cannot write .*: No such file"):
         open_file(str(tmp_path / "no" / "log"))
+
+
+def test_a_full_disk_is_told() -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full")
     full = os.open("/dev/full", os.O_WRONLY)
     with pytest.raises(RjobError, match="No space left"):
         Delivery(full, full).write(ONE, "out", b"x")

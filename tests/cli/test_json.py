@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,4 +110,5 @@ def test_a_wrong_option_is_printed_too(run: Callable[..., Ran]) -> None:
 
 
 def test_times_are_utc() -> None:
-    assert envelope(Result((a_job(begin=NOON.astimezone()),)))["jobs"][0]["begin"] == "2026-11-23T12:00:00Z"
+    begin = NOON.astimezone(timezone(timedelta(hours=2)))
+    assert envelope(Result((a_job(begin=begin),)))["jobs"][0]["begin"] == "2026-11-23T12:00:00Z"

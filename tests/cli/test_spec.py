@@ -120,8 +120,8 @@ def test_a_secret_given_as_a_value_is_not_repeated() -> None:
 def test_env_file(tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_bytes(
-        b'# a comment\n\nA=1\nexport B=two words \nC=\'a "b" c\'\nD="it\'s"\nE=\n  F = no\n'.replace(b"  F = no\n", b"")
-        + b"G='a' 'b'\nH=x#y\r\nI=\xff\n"
+        b'# a comment\n\nA=1\nexport B=two words \nC=\'a "b" c\'\nD="it\'s"\nE=\n'
+        b"  F=no  \nG='a' 'b'\nH=x#y\r\nI=\xff\n"
     )
     assert env_file(str(file)) == [
         ("A", "1"),
@@ -129,6 +129,7 @@ def test_env_file(tmp_path: Path) -> None:
         ("C", 'a "b" c'),
         ("D", "it's"),
         ("E", ""),
+        ("F", "no"),
         ("G", "'a' 'b'"),
         ("H", "x#y"),
         ("I", os.fsdecode(b"\xff")),

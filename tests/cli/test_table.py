@@ -79,7 +79,7 @@ def test_references_of_hosts_stand_at_the_left() -> None:
 
 
 def test_wide_tells_more() -> None:
-    text = jobs_table([a_job(state=State.FAILED, reason="exit status 3", exit_code=3)], wide=True)
+    text = jobs_table([a_job(state=State.FAILED, reason="exit status 3", exit_code=3)], wide=True, now=NOON)
     assert "Type" in text
     assert "BackgroundJob" in text
     assert "00000011-0000-4000-8000-000000000000" in text
@@ -87,7 +87,7 @@ def test_wide_tells_more() -> None:
 
 
 def test_wide_characters_keep_the_columns_straight() -> None:
-    text = jobs_table([a_job(1, name="日本語"), a_job(2, name="abc")])
+    text = jobs_table([a_job(1, name="日本語"), a_job(2, name="abc")], now=NOON)
     lines = text.splitlines()
     assert len({width(line[: line.index("make")]) for line in lines[1:]}) == 1
 
@@ -97,23 +97,23 @@ def test_a_narrow_terminal() -> None:
     text = jobs_table(jobs, limit=80, now=NOON)
     assert max(map(width, text.splitlines())) <= 80
     assert "…" in text
-    assert "x" * 300 in jobs_table(jobs)
+    assert "x" * 300 in jobs_table(jobs, now=NOON)
 
 
 def test_a_newline_cannot_forge_a_row() -> None:
-    text = jobs_table([a_job(command="true\n99  Job99  Completed", name="a\x1b[2Jb")])
+    text = jobs_table([a_job(command="true\n99  Job99  Completed", name="a\x1b[2Jb")], now=NOON)
     assert len(text.splitlines()) == 2
     assert "\x1b" not in text
 
 
 def test_colours_do_not_move_columns() -> None:
     jobs = [a_job(1), a_job(2, State.FAILED, exit_code=1)]
-    coloured = jobs_table(jobs, colour=True)
+    coloured = jobs_table(jobs, colour=True, now=NOON)
     assert "\x1b[31mFailed\x1b[0m" in coloured
     plain = coloured
     for code in ("\x1b[31m", "\x1b[32m", "\x1b[0m"):
         plain = plain.replace(code, "")
-    assert plain == jobs_table(jobs)
+    assert plain == jobs_table(jobs, now=NOON)
 
 
 def test_headers_without_rows() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli.standin import StandIn, a_job, failing
+from world import World, wait_until
 
 from rjob.cli.app import VERBS
 from rjob.core.options import Position, Query
@@ -256,6 +257,7 @@ def test_every_option_is_explained(run: Callable[..., Ran], verb: str) -> None:
     assert ran.status == 0
     section = ran.out.partition("Options:\n")[2].partition("\n\n")[0]
     lines = [line for line in section.splitlines() if line.startswith("  -")]
+    assert any("--help" in line for line in lines)
     # Two blanks separate an option from its explanation; a long option has it on the next line.
     following = dict(zip(section.splitlines(), [*section.splitlines()[1:], ""], strict=True))
     assert all("  " in line.strip() or following[line].startswith("     ") for line in lines)
@@ -301,6 +303,22 @@ def test_a_reader_that_is_gone_is_no_traceback() -> None:
     assert "Traceback" not in ran.stderr
 
 
-def test_closed_streams_are_not_taken_by_files(tmp_path: Path) -> None:
-    line = 'exec "$0" -c "import sys; from rjob.cli.app import main; sys.exit(main())" get >&- 2>&- <&-'
-    assert subprocess.run(["sh", "-c", line, sys.executable], check=False).returncode == 0
+@pytest.mark.parametrize(
+    ("words", "status"),
+    # get prints to standard output, which fails; stop prints only a message, which may be lost.
+    [(("get", "--all"), 1), (("stop", "1"), 0)],
+)
+def test_closed_streams_are_not_taken_by_files(rjob: World, words: tuple[str, ...], status: int) -> None:
+    rjob.ended(rjob.start("echo", "output"))
+    wait_until(lambda: not rjob.processes(), what="the end of the supervisor")
+    rjob(*words)
+    before = files_of(rjob)
+    line = 'exec "$0" -m rjob "$@" >&- 2>&- <&-'
+    done = subprocess.run(["sh", "-c", line, sys.executable, *words], env=rjob.env, cwd=rjob.root, check=False)
+    assert files_of(rjob) == before
+    assert done.returncode == status
+
+
+def files_of(rjob: World) -> dict[Path, bytes]:
+    """Return the content of every file of a world."""
+    return {path: path.read_bytes() for path in rjob.root.rglob("*") if path.is_file()}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hosts.host import Hosts
+from world import need
 
 from rjob.config import Config
 
@@ -82,7 +83,7 @@ def run(rjob: World, block: list[Step], bin: Path) -> list[tuple[str, int]]:
     script = "".join(f"{step.command}\ns=$?; printf '\\n%s %s\\n' '{mark}' $s; (exit $s)\n" for step in block)
     env = rjob.env | {"PATH": f"{bin}:{rjob.env['PATH']}"}
     done = subprocess.run(
-        ["bash", "-c", script],
+        [need("bash"), "-c", script],
         env=env,
         cwd=rjob.env["HOME"],
         stdin=subprocess.DEVNULL,

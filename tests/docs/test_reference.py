@@ -61,12 +61,24 @@ def test_the_command_line_page_is_what_the_program_says() -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_option_that_is_named_exists(path: Path) -> None:
     known = options()
+    of_verbs, alone = named_options(path.read_text())
+    assert [(verb, option) for verb, option in of_verbs if verb in known and option not in known[verb]] == []
+    assert set(alone) - set().union(*known.values()) - ELSEWHERE == set()
+
+
+def test_options_in_a_text_are_found() -> None:
+    of_verbs, alone = named_options("`rjob wait --any 1`, `--rm`\nrjob registry compact --x | rjob start -c 'x --y'")
+    assert (of_verbs, alone) == ([("wait", "--any"), ("registry compact", "--x")], ["--rm"])
+    everywhere = [option for path in PAGES for option in named_options(path.read_text())[0]]
+    assert ("receive", "--all") in everywhere
+
+
+def named_options(text: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Find the options that a text names: those of a verb's command lines, and those that stand alone in backticks."""
     # After its own options, start takes those of another command.
-    for verb, words in re.findall(r"\brjob ((?!start)[a-z]+(?: rebuild| compact)?)\b([^`|;&)\n]*)", path.read_text()):
-        if verb in known:
-            assert set(re.findall(r"(?<!\S)--[a-z-]+", words)) <= known[verb], f"rjob {verb}{words}"
-    for option in re.findall(r"`(?:[a-z]+ )?(--[a-z-]+)", path.read_text()):
-        assert option in set().union(*known.values()) | ELSEWHERE, option
+    lines = re.findall(r"\brjob ((?!start)[a-z]+(?: rebuild| compact)?)\b([^`|;&)\n]*)", text)
+    of_verbs = [(verb, option) for verb, words in lines for option in re.findall(r"(?<!\S)--[a-z-]+", words)]
+    return of_verbs, re.findall(r"`(?:[a-z]+ )?(--[a-z-]+)", text)
 
 
 def test_the_table_of_operations() -> None:
@@ -181,6 +193,9 @@ def test_the_files_that_the_runner_keeps() -> None:
     # Files that exist for a moment only, and those that are not a job's.
     owners -= {"registry.new", "gone", "breaking"}
     jobs -= {"received.new", "cgroup.procs"}
+    # The patterns find files of each kind.
+    assert {"registry.jsonl", "next", "lock", "bell"} <= owners
+    assert {"start", "exit", "identity", "main", "out"} <= jobs
     page_of_files = page("files")
     named = set(re.findall(r"`([a-z.]+)`", page_of_files)) | set(re.findall(r"[├└]── ([a-z.]+)", page_of_files))
     assert owners - named == set()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rjob.testing.sshd import Sshd, SshdUnavailable
+from rjob.testing.sshd import Sshd
 
 GUIDE = Path(__file__).parents[2] / "docs/how-to/write-a-transport.md"
 BLOCK = re.compile(r"^```\{(literalinclude|code-block)\} (\S+)\n((?::[^\n]*\n)*)(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -52,10 +52,7 @@ def test_the_guide_shows_whole_files() -> None:
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 def test_the_plugin_of_the_guide_passes_the_suite(tmp_path: Path, mode: str) -> None:
-    try:
-        Sshd(folder=tmp_path / "probe").start().stop()
-    except SshdUnavailable as error:
-        pytest.skip(str(error))
+    Sshd(folder=tmp_path / "probe").start().stop()
     folder = tmp_path / "mine"
     for name, content in files().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

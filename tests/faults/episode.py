@@ -35,11 +35,13 @@ class Episode:
         seed: The seed.
         folder: The folder for its files; it is created.
         main: The kind of its main fault; others may join.
+        strict: Whether to skip the test if that fault is impossible here; otherwise processes are killed instead.
     """
 
-    def __init__(self, seed: str, folder: Path, main: str) -> None:
+    def __init__(self, seed: str, folder: Path, main: str, *, strict: bool = False) -> None:
         self.seed = seed
         self.main = main
+        self._strict = strict
         self.record = Record()
         self._random = Random(seed)
         self._folder = folder
@@ -112,8 +114,7 @@ class Episode:
             if can_mount():
                 self._disk = Disk(world.home, _DISK)
             else:
-                self.record.skipped["full disks: only root can mount one"] = 1
-                self.main = "kill"
+                self._kill_instead("full disks", "not applicable: only root can mount one")
         if not can_choose_pids():
             self.record.skipped["reused process ids: only root can choose one"] = 1
         if self.main != "cut":
@@ -122,9 +123,15 @@ class Episode:
         try:
             return self._hosts.add("h1")
         except pytest.skip.Exception as error:
-            self.record.skipped[f"cut connections: {error}"] = 1
-            self.main = "kill"
+            self._kill_instead("cut connections", str(error))
             return None
+
+    def _kill_instead(self, fault: str, reason: str) -> None:
+        """Choose another main fault because this one is impossible here; if the episode is strict, skip the test."""
+        if self._strict:
+            pytest.skip(reason)
+        self.record.skipped[f"{fault}: {reason.removeprefix('not applicable: ')}"] = 1
+        self.main = "kill"
 
     def _end_all(self, marks: frozenset[bytes]) -> None:
         for _ in range(50):

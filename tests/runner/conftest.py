@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
-import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from runner.exchange import ERR, OUT, Exchange, Machine
 from runner.memory_host import MemoryHost
-from world import drop_cgroups, processes_with, wait_until
+from world import drop_cgroups, kill_processes_with, need, processes_with, wait_until
 
 from rjob.models import JobSpec, State
 from rjob.runner import launch as launching
@@ -32,15 +30,6 @@ pytest.register_assert_rewrite("runner.sabotage", "runner.jobs")
 
 SHELLS = ("dash", "bash", "busybox", "ksh", "mksh", "yash")
 """The shells that the runner has to work under, as ``sh``."""
-
-# Real shells are slow, and one machine serves many examples.
-settings.register_profile(
-    "runner",
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-settings.load_profile("runner")
 
 PYTHON = os.path.realpath(sys.executable)
 """The interpreter itself, not a wrapper script that finds it."""
@@ -196,7 +185,7 @@ class Host(Machine):
     # ------------------------------------------------------------------------------------------------ the end
 
     def close(self) -> None:
-        """Kill every process that this machine has started, by its id."""
+        """Kill every process that this machine has started."""
         for exchange in self.asked:
             if exchange.process.poll() is None:
                 exchange.process.kill()
@@ -207,26 +196,19 @@ class Host(Machine):
                         stream.close()
                     except BrokenPipeError:
                         pass
-        for _ in range(50):
-            left = processes_with(f"RJOB_HOME={self.home}")
-            if not left:
-                return
-            for pid in left:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            time.sleep(0.02)
+        kill_processes_with(f"RJOB_HOME={self.home}")
 
 
 def shell_folder(root: Path, shell: str) -> Path:
-    """Make a folder in which ``sh`` is that shell; for busybox, it holds all of busybox's utilities too."""
+    """Make a folder in which ``sh`` is that shell; for busybox, it holds all of busybox's utilities too.
+
+    Skip the test if the shell is not installed.
+    """
     folder = root / f"bin-{shell}"
     if folder.exists():
         return folder
+    found = need(shell, SYSTEM_PATH)
     folder.mkdir(parents=True)
-    found = shutil.which(shell, path=SYSTEM_PATH)
-    assert found, f"{shell} is not installed"
     if shell == "busybox":
         subprocess.run([found, "--install", "-s", str(folder)], check=True)
     else:
@@ -243,10 +225,11 @@ def make_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
         made.append(Host(tmp_path, shell, **more))
         return made[-1]
 
-    yield make
-    for host in made:
-        host.close()
-    drop_cgroups(tmp_path)
+    with ExitStack() as closing:
+        yield make
+        closing.callback(drop_cgroups, tmp_path)
+        for host in made:
+            closing.callback(host.close)
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid as uuids
 from typing import TYPE_CHECKING
 
 from runner.conftest import SYSTEM_PATH, Host, launch_of
-from world import wait_until
+from world import need, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,7 @@ def dumper(folder: Path, name: str = "dump") -> str:
     path = folder / name
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"#!{shutil.which('dash', path=SYSTEM_PATH)}\n[ $# -eq 0 ] || printf '%s\\0' \"$@\"\n")
+        path.write_text(f"#!{need('dash', SYSTEM_PATH)}\n[ $# -eq 0 ] || printf '%s\\0' \"$@\"\n")
         path.chmod(0o755)
     return str(path)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import uuid as uuids
 from typing import TYPE_CHECKING
 
 import pytest
-from runner.conftest import PYTHON, SYSTEM_PATH, Host
-from runner.jobs import FOREVER, stop, wait_for_line
-from world import processes_with, wait_until
+from runner.conftest import PYTHON, SYSTEM_PATH, Host, launch_of
+from runner.jobs import stop, wait_for_line
+from world import need, processes_with, wait_until
 
-from rjob.models import State
+from rjob.models import JobSpec, State
+from rjob.runner.launch import start_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +32,12 @@ def rung_host(request: pytest.FixtureRequest, make_host: Callable[..., Host]) ->
     host = make_host()
     folder = host.root / "few"
     folder.mkdir()
-    for name in [*UTILITIES, *([] if request.param == "none" else [request.param])]:
-        found = PYTHON if name == "python3" else shutil.which(name, path=SYSTEM_PATH)
-        if found:
+    for name in UTILITIES:
+        if found := shutil.which(name, path=SYSTEM_PATH):
             (folder / name).symlink_to(found)
+    if request.param != "none":
+        found = PYTHON if request.param == "python3" else need(request.param, SYSTEM_PATH)
+        (folder / request.param).symlink_to(found)
     host.env["PATH"] = str(folder)
     assert host.ask("info").words("info")[1] == ["detach", request.param]
     return host
@@ -61,11 +65,15 @@ def test_every_rung_starts_receives_and_stops(rung_host: Host) -> None:
 
 
 def test_every_rung_survives_the_end_of_the_caller_s_session(rung_host: Host) -> None:
-    job = rung_host.line(FOREVER)
+    go = rung_host.root / "go"
+    line = f"echo ready; until [ -e {go} ]; do sleep 0.05; done; echo after"
+    lines, body = start_request([launch_of(JobSpec(line=line), job := str(uuids.uuid4()))])
+    exchange = rung_host.open("collect", "start", *lines, body=body)
+    assert exchange.read_until(lambda: exchange.ready)
+    wait_for_line(rung_host, job)
     # At the end of a connection, everything in the request's session gets SIGHUP.
-    group = rung_host.asked[-1].process.pid
-    try:
-        os.killpg(group, signal.SIGHUP)
-    except ProcessLookupError:
-        pass
-    assert rung_host.running(job)
+    os.killpg(exchange.process.pid, signal.SIGHUP)
+    exchange.process.wait(30)
+    go.touch()
+    assert rung_host.ended(job).exit_code == 0
+    assert rung_host.out(job) == b"ready\nafter\n"

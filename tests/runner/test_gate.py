@@ -176,7 +176,7 @@ def retry(job: Job) -> None:
     assert not any(b"\n" in line for line in lines)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(replies())
 @example(REAL)
 @example(REAL.replace(b'"name":"build"', b'"name":"\\ud800"'))
@@ -202,14 +202,25 @@ def test_a_mutated_reply(data: bytes) -> None:
     use(facts)
 
 
-@settings(deadline=None, max_examples=200)
-@given(st.binary(max_size=400), st.integers(1, 60))
-def test_any_bytes(data: bytes, pieces: int) -> None:
-    try:
-        facts = through(data, pieces)
-    except (ProtocolError, OwnerError):
-        return
-    use(facts)
+any_line = st.sampled_from(REAL.splitlines()) | st.sampled_from(SPICE) | st.binary(max_size=40)
+
+
+def test_any_bytes_among_real_lines() -> None:
+    jobs = 0
+
+    @settings(max_examples=150)
+    @given(st.lists(any_line, max_size=30), st.integers(1, 60))
+    def check(lines: list[bytes], pieces: int) -> None:
+        nonlocal jobs
+        try:
+            facts = through(b"\n".join(lines), pieces)
+        except (ProtocolError, OwnerError):
+            return
+        use(facts)
+        jobs += sum(told.record is not None for told in facts.jobs.values())
+
+    check()
+    assert jobs > 0
 
 
 json_values = st.recursive(
@@ -222,7 +233,7 @@ fields = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=200)
 @given(st.dictionaries(fields, json_values, max_size=8), st.dictionaries(fields, json_values, max_size=4))
 def test_any_record(start: dict[str, Any], beside: dict[str, Any]) -> None:
     start.setdefault("id", 7)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
-import time
 import uuid as uuids
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from runner.conftest import SYSTEM_PATH, Host, launch_of
 from runner.jobs import dumper, run_all
-from world import wait_until
+from runner.sabotage import quiet
+from world import need, wait_until
 
 from rjob.errors import UsageError
 from rjob.models import JobSpec, State
 from rjob.runner.launch import RECORD_LIMIT, retry_of, start_request
-
-if TYPE_CHECKING:
-    pass
+from rjob.runner.posix import RUNNER
+from rjob.runner.protocol import new_marker, request
 
 
 @pytest.mark.parametrize("name", ["exit 3", ":", "rj_lock", "rj_alive", "nothing-of-that-name", "./nothing"])
@@ -47,44 +44,44 @@ def test_the_environment_arrives_unchanged(any_host: Host) -> None:
     assert text["RJOB_INSTANCE"] == job
 
 
-def test_secrets_are_on_no_disk_and_in_no_argument_list(any_host: Host) -> None:
-    secret = "s3cr3t%0A-" + uuids.uuid4().hex + "\n%25 'end'"
-    mark = secret[10:42].encode()
-    found = []
-    lines_spec = JobSpec(
-        line='test "$TOKEN" || exit 9; until [ -e "$GO" ]; do sleep 0.02; done',
-        secrets=(("TOKEN", secret),),
-        env=(("GO", str(any_host.root / "go")),),
-    )
-    exchange = any_host.open(
-        "start",
-        *start_request([launch_of(lines_spec, job := str(uuids.uuid4()))])[0],
-        body=start_request([launch_of(lines_spec, job)])[1],
-    )
-    exchange.hang_up()
-    while exchange.process.poll() is None:
-        found += command_lines_with(mark)
-        time.sleep(0.001)
-    exchange.finish()
-    found += command_lines_with(mark)
-    (any_host.root / "go").touch()
+MARK = uuids.uuid4().hex
+SECRET = f"s3cr3t%0A-{MARK}\n%25 'end'"
+
+
+def test_secrets_are_on_no_disk(any_host: Host) -> None:
+    go = any_host.root / "go"
+    line = f'test "$TOKEN" || exit 9; until [ -e {go} ]; do sleep 0.02; done'
+    job = any_host.line(line, secrets=(("TOKEN", SECRET),))
+    assert files_with(any_host, MARK) == []
+    go.touch()
     assert any_host.ended(job).exit_code == 0
     any_host.settled(job)
-    assert found == []
-    for path in any_host.root.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            assert mark not in path.read_bytes(), path
+    assert files_with(any_host, MARK) == []
+    assert any_host.folder(job) / "start" in files_with(any_host, "TOKEN")
 
 
-def command_lines_with(mark: bytes) -> list[str]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if mark in entry.read_bytes():
-                found.append(str(entry))
-        except OSError:
-            continue
-    return found
+def files_with(host: Host, mark: str) -> list[Path]:
+    files = [path for path in host.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [path for path in files if mark.encode() in path.read_bytes()]
+
+
+def test_secrets_are_in_no_argument_list(any_host: Host) -> None:
+    """Trace every program that a request and its job execute."""
+    strace, trace = need("strace"), any_host.root / "trace"
+    any_host.install()
+    spec = JobSpec(argv=("sh", "-c", 'test "$TOKEN"'), secrets=(("TOKEN", SECRET),))
+    lines, body = start_request([launch_of(spec, job := str(uuids.uuid4()))])
+    words = [strace, "-f", "-s", "1000000", "-o", str(trace), "-e", "trace=execve,execveat", *RUNNER.words()]
+    exchange = any_host.spawn(words, marker := new_marker())
+    exchange.say(request(marker, "start", *lines, body=body, home=str(any_host.home)))
+    exchange.hang_up()
+    exchange.finish()
+    assert any_host.ended(job).exit_code == 0
+    quiet(any_host)
+    executed = [line for line in trace.read_text().splitlines() if "execve" in line]
+    # The trace goes as far as the job's own command.
+    assert [line for line in executed if r'"test \"$TOKEN\""' in line] != []
+    assert [line for line in executed if MARK in line] == []
 
 
 def test_what_a_job_has_on_disk_is_for_its_owner_only(any_host: Host) -> None:
@@ -105,13 +102,14 @@ def test_standard_input_arrives_whole(any_host: Host) -> None:
 
 
 def test_a_script_is_run_by_what_its_first_line_says(any_host: Host) -> None:
+    program = need("perl", SYSTEM_PATH)
     perl = b"#!/usr/bin/env perl\nprint join('|', 'perl', @ARGV), \"\\n\";\n" + b"# filling\n" * 100_000
     plain = b'echo sh "$1"\n' + b"# filling\n" * 100_000 + b"exit 4\n"
     specs = [
         JobSpec(script=perl, script_name="p.pl", argv=("a b", "'")),
         JobSpec(script=plain, argv=("x\ny",)),
         JobSpec(script=b"#!/bin/sh -u\necho $-\n"),
-        JobSpec(script=b"print(1)", shell="/usr/bin/perl"),
+        JobSpec(script=b"print(1)", shell=program),
         JobSpec(script=b"#! /bin/cat -n\nx"),
         JobSpec(script=b""),
     ]
@@ -140,12 +138,9 @@ def test_a_relative_directory_begins_at_the_home_directory_whatever_cdpath_says(
     for place in (Path(any_host.env["HOME"]) / "src", any_host.root / "elsewhere" / "src"):
         place.mkdir(parents=True)
     any_host.env["CDPATH"] = str(any_host.root / "elsewhere")
-    exchange_env = any_host.env | {"PWD": any_host.env["HOME"]}
-    job = any_host.start(
-        "sh", "-c", 'readlink /proc/self/cwd; echo "$CDPATH"', cwd=str(Path(any_host.env["HOME"]) / "src")
-    )
+    job = any_host.start("sh", "-c", 'readlink /proc/self/cwd; echo "$CDPATH"', cwd="src")
     any_host.ended(job)
-    assert any_host.out(job).decode().splitlines() == [str(Path(any_host.env["HOME"]) / "src"), exchange_env["CDPATH"]]
+    assert any_host.out(job).decode().splitlines() == [f"{any_host.env['HOME']}/src", any_host.env["CDPATH"]]
 
 
 def test_a_missing_directory_is_the_reason(any_host: Host) -> None:
@@ -195,8 +190,7 @@ def test_a_login_shell_reads_its_profile_and_hands_on_the_words(host: Host, logi
     (user / ".login").write_text("setenv FROM_PROFILE yes\n")
     (user / ".config/fish").mkdir(parents=True)
     (user / ".config/fish/config.fish").write_text("set -gx FROM_PROFILE yes\n")
-    shell = shutil.which(login, path=SYSTEM_PATH)
-    assert shell
+    shell = need(login, SYSTEM_PATH)
     host.env["SHELL"] = shell
     program = dumper(host.root / "programs")
     # tcsh drops an empty word in any case.
@@ -257,8 +251,14 @@ def test_a_time_limit_is_written_as_every_sleep_reads_it(seconds: float, text: s
 
 
 @pytest.mark.parametrize(
-    "spec", [JobSpec(), JobSpec(argv=("a\0b",)), JobSpec(line="a\0b"), JobSpec(argv=("a",), env=(("A", "\0"),))]
+    ("spec", "message"),
+    [
+        (JobSpec(), "no command to run"),
+        (JobSpec(argv=("a\0b",)), "NUL"),
+        (JobSpec(line="a\0b"), "NUL"),
+        (JobSpec(argv=("a",), env=(("A", "\0"),)), "NUL"),
+    ],
 )
-def test_what_cannot_be_run_is_refused(spec: JobSpec) -> None:
-    with pytest.raises(UsageError):
+def test_what_cannot_be_run_is_refused(spec: JobSpec, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         launch_of(spec, "u")

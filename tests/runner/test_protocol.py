@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from runner.conftest import SYSTEM_PATH
+from world import need
 
 from rjob.errors import OwnerError, ProtocolError
 from rjob.runner.operations import OPERATIONS
@@ -251,9 +251,7 @@ def test_the_runner_is_ascii() -> None:
 
 @pytest.mark.parametrize("login", ["sh", "bash", "fish", "tcsh", "ksh", "mksh", "yash"])
 def test_the_commands_survive_a_login_shell(login: str, tmp_path: Path) -> None:
-    shell = shutil.which(login, path=SYSTEM_PATH)
-    if shell is None:
-        pytest.skip(f"{login} is not installed")
+    shell = need(login, SYSTEM_PATH)
     env = {"PATH": SYSTEM_PATH, "HOME": str(tmp_path), "RJOB_MACHINE": "m"}
     home = str(tmp_path / 'jobs of $USER `x` "y"')
 

@@ -205,11 +205,6 @@ async def test_remove_retry_and_prune(manager: JobManager, runner: MemoryRunner)
     assert (await manager.compact(hosts=HOST)).errors == ()
 
 
-async def test_a_start_is_idempotent(runner: MemoryRunner, manager: JobManager) -> None:
-    job = await start(manager, "say")
-    assert [event["id"] for event in runner.events] == [job.id]
-
-
 def test_it_performs_every_operation() -> None:
     performed = {name.removeprefix("do_") for name in dir(MemoryRunner) if name.startswith("do_")}
     assert performed == {name.replace("-", "_") for name in OPERATIONS}

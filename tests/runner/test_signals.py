@@ -16,7 +16,7 @@ from fault_points import runner_with
 from runner.conftest import PYTHON, SYSTEM_PATH, Host, launch_of
 from runner.jobs import FOREVER, stop, wait_for_line
 from runner.sabotage import Sabotage, final
-from world import alive, processes_with, wait_until
+from world import alive, need, processes_with, wait_until
 
 from rjob.models import JobSpec, State
 
@@ -81,6 +81,7 @@ def test_suspend_and_resume_the_whole_tree(any_host: Host, neighbour: str) -> No
 
 
 def test_stop_ends_everything_of_a_job(any_host: Host, neighbour: str) -> None:
+    need("setsid", SYSTEM_PATH)
     # Processes that ignore TERM, that have sessions of their own, and that have lost their parent.
     children = "setsid sleep 600 & (sleep 600 &) & (setsid sleep 600 &) & sleep 600 &"
     line = f"trap '' TERM; {children} echo ready; while :; do sleep 600; done"

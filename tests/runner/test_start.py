@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
+import struct
 import subprocess
+import termios
 import uuid as uuids
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from fault_points import runner_with
 from runner.conftest import SHELLS, SYSTEM_PATH, Host, launch_of, shell_folder
-from runner.sabotage import (
-    Sabotage,
-    boot,
-    counting,
-    kept_promises,
-    quiet,
-    runs,
-    send,
-)
-from world import processes_with, wait_until
+from runner.sabotage import Sabotage, begin_of, boot, counting, kept_promises, quiet, runs, send
+from world import need, processes_with, wait_until
 
 from rjob.errors import OwnerError
 from rjob.models import JobSpec, State
@@ -100,11 +96,16 @@ def test_a_body_that_comes_in_pieces_arrives_whole(any_host: Host) -> None:
     data = bytes(range(256)) * 1000
     launch = launch_of(JobSpec(argv=("cat",), stdin=data), new())
     lines, body = start_request([launch])
-    exchange = any_host.open("start", *lines, body=body[:10])
-    # The request announces all of the body but is cut: it has no effect.
-    exchange.close()
-    assert not any_host.folder(launch.uuid).exists()
-    any_host.launch(launch)
+    whole = request(marker := new_marker(), "start", *lines, body=body, home=str(any_host.home))
+    begin = len(whole) - len(body)
+    exchange = any_host.begin(marker, whole[:begin])
+    pipe = exchange.process.stdin
+    assert pipe
+    for start, end in pairwise((begin, begin + 1, begin + 10, begin + 70_000, len(whole))):
+        exchange.say(whole[start:end])
+        # Each piece is read before the next one is sent.
+        wait_until(lambda: struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))) == (0,), what="a reader")
+    exchange.finish()
     any_host.ended(launch.uuid)
     assert any_host.out(launch.uuid) == data
 
@@ -249,14 +250,22 @@ def test_a_hint_to_nothing_goes(host: Host) -> None:
 
 
 def test_whoever_has_the_lock_journals_the_ends_that_wait_for_it(host: Host) -> None:
-    """Let one holder of the lock journal many ends, so that not every supervisor has to wait for it."""
+    """Let one holder of the lock journal all ends that wait, so that not every supervisor has to wait for it."""
     host.install()
-    launches = [launch_of(JobSpec(line="exit 0"), new()) for _ in range(30)]
+    go = host.root / "go"
+    launches = [launch_of(JobSpec(line=f"until [ -e {go} ]; do sleep 0.1; done"), new()) for _ in range(30)]
     with Sabotage(host, runner_with("ends-unlisted", f"echo x >>{host.root}/times")):
         host.launch(*launches)
+        lock = host.owner / "lock"
+        # The test itself holds the lock until all have ended.
+        lock.symlink_to(f"{os.getpid()} {begin_of(os.getpid())} {boot()} -")
+        go.touch()
+        for launch in launches:
+            host.ended(launch.uuid)
+        lock.unlink()
         for launch in launches:
             host.settled(launch.uuid)
-    assert len((host.root / "times").read_text().split()) < 30
+    assert (host.root / "times").read_text().split() == ["x"]
     assert sorted(ends_of(host)) == sorted(launch.uuid for launch in launches)
     quiet(host)
     assert list((host.owner / "ends").iterdir()) == []
@@ -278,7 +287,7 @@ def looks_of_a_start(host: Host) -> int:
     """Count the system calls of a start, and of what it starts, on an owner's lists and jobs."""
     lines, body = start_request([launch_of(JobSpec(line="exit 0"), uuid := new())])
     marker, trace = new_marker(), host.root / "trace"
-    exchange = host.spawn(["strace", "-f", "-o", str(trace), "-e", "trace=%file", *RUNNER.words()], marker)
+    exchange = host.spawn([need("strace"), "-f", "-o", str(trace), "-e", "trace=%file", *RUNNER.words()], marker)
     exchange.say(request(marker, "start", *lines, body=body, home=str(host.home)))
     exchange.hang_up()
     exchange.finish()

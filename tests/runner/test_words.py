@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -146,9 +145,5 @@ def test_any_values_given_with_the_job_arrive(shell: str, tmp_path_factory: pyte
         host.close()
 
 
-def test_every_shell_is_here() -> None:
+def test_every_shell_is_tested() -> None:
     assert {*GATES, *OTHERS} == set(SHELLS)
-    for shell in SHELLS:
-        subprocess.run(
-            [shell if shell != "busybox" else "busybox", *(["sh"] if shell == "busybox" else []), "-c", ":"], check=True
-        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rjob.testing.sshd import Sshd, SshdUnavailable
+from rjob.testing.sshd import Sshd
 
 pytest.register_assert_rewrite("rjob.testing.conformance")
 
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """Provide a server that the tests share; its commands have a home of their own."""
     home = tmp_path_factory.mktemp("home")
-    try:
-        server = Sshd(env={"HOME": str(home)}, shell=("sh",)).start()
-    except SshdUnavailable as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
+    with Sshd(env={"HOME": str(home)}, shell=("sh",)) as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from world import need
+
 from rjob.testing.conformance import run
 from rjob.testing.sshd import Sshd
 from rjob.transports.base import Target
@@ -31,7 +33,8 @@ async def says(transport: Transport, *argv: str) -> bytes:
 
 
 def tool(*argv: str | Path) -> str:
-    """Run a program without a terminal; return its standard output."""
+    """Run a program without a terminal; return its standard output. Skip the test if it is not installed."""
+    need(str(argv[0]))
     done = subprocess.run(
         argv, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, start_new_session=True
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from world import need
 
 from rjob.errors import UsageError
 from rjob.transports.base import Target, command_line
@@ -52,9 +52,7 @@ words = st.lists(st.text(st.characters(exclude_characters="'\\!\n\0\r", codec="u
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "fish", "tcsh", "ksh", "mksh"])
 def test_a_command_line_in_every_shell(shell: str) -> None:
-    found = shutil.which(shell)
-    if found is None:
-        pytest.skip(f"no {shell} here")
+    found = need(shell)
 
     @given(words)
     def check(argv: list[str]) -> None:

@@ -114,12 +114,13 @@ def test_a_broken_configuration(tmp_path: Path, config: str) -> None:
 
 @pytest.mark.parametrize("settings", [{"port": "22"}, {"user": 3}, {"connect_timeout": "1"}, {"port": True}])
 def test_unusable_settings(tmp_path: Path, settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
+    (key,) = settings
+    with pytest.raises(ConfigError, match=f"^{key} must be a "):
         settings_of("ssh://g", "", tmp_path, **settings)
 
 
 async def test_a_url_without_a_host() -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="no host in 'ssh:'"):
         await SSHTransport(Target.parse("ssh:"), {}).connect()
 
 

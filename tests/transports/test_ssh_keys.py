@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from transports.servers import says, tool, unknown
-from world import wait_until
+from world import need, wait_until
 
 from rjob.errors import (
     AuthenticationFailed,
@@ -102,7 +102,8 @@ def test_a_passphrase_is_asked_for_on_the_terminal(sshd: Sshd, locked_key: Path,
 @pytest.fixture
 def agent(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     socket_path = tmp_path / "agent"
-    with subprocess.Popen(["ssh-agent", "-D", "-a", socket_path], stdout=subprocess.DEVNULL) as process:
+    need("ssh-add")
+    with subprocess.Popen([need("ssh-agent"), "-D", "-a", socket_path], stdout=subprocess.DEVNULL) as process:
         wait_until(socket_path.exists, seconds=10, what="the agent")
         monkeypatch.setenv("SSH_AUTH_SOCK", str(socket_path))
         yield

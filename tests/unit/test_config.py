@@ -240,7 +240,7 @@ def test_target(tmp_path: Path, name: str, target: Target) -> None:
     ],
 )
 def test_what_cannot_be_a_host(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="not a (host|user)|must not carry a password"):
         Config().target(name)
 
 

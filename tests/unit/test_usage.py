@@ -63,7 +63,7 @@ async def test_jobs_that_are_no_list(manager: JobManager, verb: str, bad: object
 async def test_hosts_that_are_no_list(manager: JobManager, verb: str, bad: object) -> None:
     with pytest.raises(UsageError, match="hosts is not a list of strings"):
         await (CALLS[verb](manager, ["17"], bad) if verb in CALLS else LISTS[verb](manager, bad))
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="hosts is not a list of strings"):
         manager.needs_loop(["17"], bad)  # type: ignore[arg-type]
 
 

@@ -25,7 +25,7 @@ from rjob.errors import (
     UsageError,
 )
 from rjob.testing.conformance import run
-from rjob.testing.sshd import Sshd, SshdUnavailable, free_port
+from rjob.testing.sshd import Sshd, free_port
 from rjob.transports.base import Target
 
 if TYPE_CHECKING:
@@ -34,12 +34,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    try:
-        server = Sshd(env={"HOME": str(tmp_path_factory.mktemp("home"))}, shell=("sh",)).start()
-    except SshdUnavailable as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
+    with Sshd(env={"HOME": str(tmp_path_factory.mktemp("home"))}, shell=("sh",)) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -93,9 +89,16 @@ async def test_a_refused_port(sshd: Sshd) -> None:
         await host(sshd, port=free_port()).connect()
 
 
-async def test_a_name_that_does_not_resolve(sshd: Sshd) -> None:
-    with pytest.raises(ConnectFailed, match=r"no-such-host\.invalid"):
+async def test_a_name_that_does_not_resolve(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The real ssh would ask the system's resolver, and wait for it.
+    said = "ssh: Could not resolve hostname no-such-host.invalid: said the stand-in"
+    stand_in = tmp_path / "ssh"
+    stand_in.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 255\n")
+    stand_in.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(ConnectFailed, match=r"no-such-host\.invalid: said the stand-in") as raised:
         await host(sshd, hostname="no-such-host.invalid").connect()
+    assert not raised.value.transient
 
 
 async def test_a_host_that_never_answers(sshd: Sshd) -> None:
