@@ -89,7 +89,7 @@ class Record:
         self.begin = time.monotonic()
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
-        self.victims: list[tuple[float, Seen]] = []
+        self.victims: list[tuple[Fault, Seen]] = []
         self.findings: list[Finding] = []
         self.received = 0
         """The number of bytes of jobs' output that receivers got."""
@@ -118,12 +118,12 @@ class Record:
             self.received += len(portion.data)
             job.portions[stream].append(portion)
 
-    def kill(self, seen: Seen) -> None:
-        """Record that a process was killed."""
-        now = time.monotonic()
+    def kill(self, seen: Seen, begin: float) -> None:
+        """Record that a process was killed, between ``begin`` and now."""
+        fault = Fault("kill", f"{seen.role} {seen.pid} {' '.join(seen.words)[:100]!r}", begin, time.monotonic())
         with self._lock:
-            self.victims.append((now, seen))
-            self.faults.append(Fault("kill", f"{seen.role} {seen.pid} {' '.join(seen.words)[:100]!r}", now, now))
+            self.victims.append((fault, seen))
+            self.faults.append(fault)
 
     def hurt(self, instance: str) -> set[str]:
         """Return the roles of those processes of a job that were killed."""
@@ -132,19 +132,20 @@ class Record:
     def disturbed(self, call: Call) -> set[str]:
         """Return the kinds of faults that a call has met, as far as that can be known.
 
-        A kill counts if it hit the call's own process or a descendant, an orphan that belongs to no job, or a process
-        that a start waits for.
+        A kill counts if it hit the call's own process or a descendant, a process that belongs to neither a job nor
+        another call (an orphan, or what an SSH server runs), or a process that a start waits for.
         """
         met = {
             fault.kind
             for fault in self.faults
             if fault.kind != "kill" and fault.begin <= call.end and fault.end >= call.begin
         }
-        for at, seen in self.victims:
-            during = call.begin <= at <= call.end
-            orphan = not seen.parents and not seen.of_a_job and during
+        callers = {one.pid for one in self.calls}
+        for fault, seen in self.victims:
+            during = fault.begin <= call.end and fault.end >= call.begin
+            stray = not seen.of_a_job and callers.isdisjoint((seen.pid, *seen.parents)) and during
             awaited = seen.role in ("claimant", "supervisor") and call.verb in ("start", "retry") and during
-            if seen.pid == call.pid or call.pid in seen.parents or orphan or awaited:
+            if seen.pid == call.pid or call.pid in seen.parents or stray or awaited:
                 met.add("kill")
         return met
 

@@ -145,8 +145,9 @@ class Saboteur(threading.Thread):
                 continue
             victim = self._random.choice(present)
             time.sleep(self._random.choice([0, 0.003, 0.01, 0.03, 0.1]) * self._random.random())
+            begin = time.monotonic()
             if seen := kill_frozen(victim.pid, self._marks):
-                self._record.kill(seen)
+                self._record.kill(seen, begin)
                 self._take_the_place_of(seen)
                 return
 
@@ -182,8 +183,9 @@ class Saboteur(threading.Thread):
             self._note("step", f"{name}, not reached", begin)
             return
         pid = _number_in(mark / "pid")
+        killed = time.monotonic()
         if pid and (seen := kill_frozen(pid, self._marks)):
-            self._record.kill(seen)
+            self._record.kill(seen, killed)
             self._take_the_place_of(seen)
         self._note("step", name, begin)
 
