@@ -69,11 +69,12 @@ class Gate:
         path: Where to make the FIFO.
 
     Attributes:
+        path: Where it is.
         line: The shell command that the job waits with.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = str(path)
         self.line = f"read x <'{path}'"
         os.mkfifo(path)
 
@@ -85,7 +86,7 @@ class Gate:
 
     def _reached(self) -> int | None:
         try:
-            return os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+            return os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:
             return None
 

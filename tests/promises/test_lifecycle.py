@@ -7,6 +7,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from promises.place import ONE_HOST, processes_of
 from world import RJOB, Gate, wait_until
@@ -85,6 +86,25 @@ def test_signal_suspend_resume_and_stop(rjob: World, at: Place) -> None:
     assert (job["state"], job["signal"]) == ("Stopped", signal.SIGTERM)
     assert not processes_of(job)
     wait_until(lambda: not at.processes(), what="the end of all that was started there")
+
+
+@pytest.mark.parametrize("place", ONE_HOST)
+def test_a_job_that_is_suspended_while_it_starts_a_process_is_suspended(rjob: World, at: Place) -> None:
+    """A parent that waits in vfork until its child has called exec cannot halt: with the child halted, nothing runs."""
+    gate = Gate(at.home / "gate")
+    opens = f"[(os.POSIX_SPAWN_OPEN, 0, {gate.path!r}, os.O_RDONLY, 0)]"
+    spawn = f"os.posix_spawn('/bin/cat', ['cat'], {{}}, file_actions={opens})"
+    ref = at.start("python3", "-c", f"import os; print('ready', flush=True); os.waitpid({spawn}, 0)")
+    at.wait_for_output(ref)
+    main = psutil.Process(int((at.folder(ref) / "main").read_text().split()[0]))
+    wait_until(lambda: main.status() == psutil.STATUS_DISK_SLEEP, what="vfork")
+    rjob("suspend", ref)
+    assert [child.status() for child in main.children()] == [psutil.STATUS_STOPPED]
+    assert rjob.job(ref)["state"] == "Suspended"
+    rjob("resume", ref)
+    assert rjob.job(ref)["state"] == "Running"
+    gate.open()
+    assert rjob.ended(ref)["state"] == "Completed"
 
 
 @pytest.mark.parametrize("place", ONE_HOST)
