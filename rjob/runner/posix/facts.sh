@@ -116,7 +116,10 @@ rj_liveness() {
 	fi
 	rj_keeper=- rj_leader=- rj_count=-
 	if rj_alive "$rj_pid" "$rj_begin" "$rj_booted"; then rj_keeper=$rj_state; fi
-	if [ "$rj_main" ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"; then rj_leader=$rj_state; fi
+	if [ "$rj_main" ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"; then
+		rj_leader=$rj_state
+		case $rj_state in D*) rj_seen=''; ! rj_others_halted "$1" || rj_leader=T ;; esac
+	fi
 	if [ "$rj_keeper" = - ] && [ "$rj_booted" = "$rj_boot" ]; then
 		rj_seen=''
 		rj_list_pids "$1" "${rj_main:-0}" "${rj_main_begin:--}"
@@ -125,6 +128,19 @@ rj_liveness() {
 	# A claim without a boot id is no sign of another boot.
 	case $rj_booted in "$rj_boot" | none | broken | never) rj_word=same ;; *) rj_word=other ;; esac
 	printf 'alive %s %s %s %s %s\n' "$1" "$rj_keeper" "$rj_leader" "$rj_count" "$rj_word"
+}
+
+# Succeed if all processes of job $1 but its main process, rj_main, have stopped, and there are some. A process that has called
+# vfork waits in the kernel until its child calls exec, and does not stop before that: if the child was stopped, so is the job.
+# Reads rj_seen (see rj_list_pids).
+rj_others_halted() {
+	rj_list_pids "$1" "$rj_main" "$rj_main_begin"
+	rj_stopped=''
+	for rj_word in $rj_pids; do
+		[ "$rj_word" != "$rj_main" ] && rj_proc "$rj_word" || continue
+		case $rj_state in T* | t*) rj_stopped=1 ;; *) return 1 ;; esac
+	done
+	[ "$rj_stopped" ]
 }
 
 # Count the words of $1. Sets rj_count.

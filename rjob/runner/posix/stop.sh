@@ -67,12 +67,15 @@ rj_op_signal() {
 	rj_facts $rj_chosen
 }
 
-# Wait until the main process rj_main, which got SIGSTOP, is seen to have stopped: on a busy machine that takes a moment, and
-# the facts in the reply would say Running. A process that waits in the kernel stops when that wait is over: no longer than 1 s.
+# Wait until job $1, whose processes got SIGSTOP, is seen to have stopped: on a busy machine that takes a moment, and the facts
+# in the reply would say Running. Gives up after a second.
 rj_await_halt() {
 	rj_tries=0
 	while [ "$rj_main" ] && [ "$rj_tries" -lt 50 ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"; do
-		case $rj_state in T* | t*) return ;; esac
+		case $rj_state in
+		T* | t*) return ;;
+		D*) ! rj_others_halted "$1" || return ;;
+		esac
 		rj_nap 0.02
 		rj_tries=$((rj_tries + 1))
 	done
@@ -88,7 +91,7 @@ rj_op_tree() {
 		rj_scan "$rj_uuid"
 		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_pids" ]; then
 			rj_signal_tree "$rj_uuid" "$rj_sig"
-			[ "$rj_sig" != STOP ] || rj_await_halt
+			[ "$rj_sig" != STOP ] || rj_await_halt "$rj_uuid"
 			printf 'signalled %s\n' "$rj_uuid"
 		else
 			printf 'ended %s\n' "$rj_uuid"
