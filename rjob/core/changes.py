@@ -109,37 +109,34 @@ class Choice:
         return self.found._replace(jobs=there, errors=(*self.found.errors, *errors, *wrong))
 
 
-def unstopped(changed: Changed) -> list[RjobError]:
-    """Return an error for each job with processes that no signal ends.
+REFUSALS = {
+    "survivors": ("processes that nothing ends: {pids}", "look at them there: they may hang in the kernel"),
+    "apart": (
+        "job {ref} is in another container, or on another machine: from here it cannot be reached",
+        "run rjob in that container; if it is gone, delete the job's folder, then `rjob registry rebuild`",
+    ),
+    "denied": (
+        "job {ref} cannot be signalled: its main process belongs to another user",
+        "signal it there, as that user",
+    ),
+}
+"""Message and hint for each word with which a runner reports that a job could not be changed."""
+
+
+def refusals(changed: Changed) -> list[RjobError]:
+    """Return an error for each job that could not be changed.
 
     Args:
         changed: The result of the change.
     """
     return [
         OwnerError(
-            f"processes that nothing ends: {' '.join(pids)}",
-            reason="survivors",
-            hint="look at them there: they may hang in the kernel",
+            message.format(ref=job.ref, pids=" ".join(words)),
+            reason=outcome,
+            hint=hint,
             host=changed.owner.host,
             job=job.ref,
         )
-        for job, pids in changed.named("survivors")
-    ]
-
-
-def apart(changed: Changed) -> list[RjobError]:
-    """Return an error for each job that is in another pid namespace, or on another machine.
-
-    Args:
-        changed: The result of the change.
-    """
-    return [
-        OwnerError(
-            f"job {job.ref} is in another container, or on another machine: from here it cannot be reached",
-            reason="apart",
-            hint="run rjob in that container; if it is gone, delete the job's folder, then `rjob registry rebuild`",
-            host=changed.owner.host,
-            job=job.ref,
-        )
-        for job, _ in changed.named("apart")
+        for outcome, (message, hint) in REFUSALS.items()
+        for job, words in changed.named(outcome)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from rjob.core.changes import Changed, Choice, apart, change, unstopped
+from rjob.core.changes import Changed, Choice, change, refusals
 from rjob.core.find import jobs_from_facts, selectors
 from rjob.core.owner import OwnerResult
 from rjob.errors import JobConflict
@@ -36,7 +36,7 @@ async def remove_at(owner: Owner, references: Sequence[Reference], *, force: boo
     first = str(round(grace * 10)) if force else "-"
     changed = await change(owner, choice, "remove", first, *selectors(references))
     gone = _gone(changed)
-    errors = unstopped(changed) + apart(changed)
+    errors = refusals(changed)
     left = [job for job in choice.found.jobs if job not in gone]
     kept = [_kept(owner, changed.jobs.get(job.instance_id, job)) for job in left]
     return OwnerResult(owner, tuple(gone), (*choice.found.errors, *errors, *kept))

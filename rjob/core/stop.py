@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rjob.core.changes import Choice, apart, change, unstopped
+from rjob.core.changes import Choice, change, refusals
 from rjob.core.find import selectors
 from rjob.errors import JobConflict
 
@@ -30,7 +30,7 @@ async def stop_at(owner: Owner, references: Sequence[Reference], signal: str, gr
     choice = Choice(owner, references, lambda job: not job.state.finished or job.survivors > 0)
     words = (signal, str(round(grace * 10)), *selectors(references))
     changed = await change(owner, choice, "stop", *words)
-    return choice.after(changed, unstopped(changed) + apart(changed))
+    return choice.after(changed, refusals(changed))
 
 
 async def signal_at(owner: Owner, references: Sequence[Reference], operation: str, signal: str) -> OwnerResult:
@@ -43,11 +43,11 @@ async def signal_at(owner: Owner, references: Sequence[Reference], operation: st
         signal: The signal, as :func:`rjob.signals.word_of` returns it.
 
     Returns:
-        The jobs as they are afterwards; an error for each that is not running.
+        The jobs as they are afterwards; an error for each that is not running or could not be signalled.
     """
     choice = Choice(owner, references)
     changed = await change(owner, choice, operation, signal, *selectors(references))
     errors = [
         JobConflict(f"job {job.ref} is not running", host=owner.host, job=job.ref) for job, _ in changed.named("ended")
     ]
-    return choice.after(changed, errors + apart(changed))
+    return choice.after(changed, errors + refusals(changed))

@@ -17,6 +17,7 @@ from rjob import errors, hookspecs
 from rjob.cli import status
 from rjob.cli.app import VERBS, app
 from rjob.cli.viewing import INTERRUPTED
+from rjob.core.changes import REFUSALS
 from rjob.models import Job, Result, State
 from rjob.runner.operations import OPERATIONS
 from rjob.settings import KEYS
@@ -152,6 +153,7 @@ def test_the_codes_of_errors() -> None:
     }
     for path in (ROOT / "rjob").rglob("*.py"):
         known |= set(re.findall(r'reason="([a-z-]+)"', path.read_text()))
+    known |= set(REFUSALS)
     known |= set(
         re.findall(r"rj_(?:fail|abort) ([a-z-]+) ", "".join(path.read_text() for path in (ROOT / "rjob").rglob("*.sh")))
     )

@@ -59,7 +59,7 @@ class Answer:
     @property
     def done(self) -> list[str]:
         """Return the lines that say what was done to jobs."""
-        words = ("signalled", "ended", "apart", "stopped", "survivors", "removed", "busy", "absent")
+        words = ("signalled", "ended", "denied", "apart", "stopped", "survivors", "removed", "busy", "absent")
         return [line for line in self.lines if line.split()[:1] and line.split()[0] in words]
 
     def words(self, first: str) -> list[list[str]]:

@@ -19,6 +19,7 @@ from runner.sabotage import Sabotage, final
 from world import alive, need, processes_with, wait_until
 
 from rjob.models import JobSpec, State
+from rjob.runner.posix import RUNNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +107,19 @@ def test_stop_ends_a_job_that_is_becoming_its_command(host: Host) -> None:
     (host.root / "go").touch()
     assert final(host, job).state is State.STOPPED
     assert not (host.root / "ran").exists()
+
+
+@pytest.mark.parametrize(("operation", "signal_name"), [("signal", "USR1"), ("tree", "STOP")])
+def test_a_process_of_another_user_is_reported(host: Host, operation: str, signal_name: str) -> None:
+    """The main process may be one of sudo's."""
+    host.install()
+    job = host.line(f"echo ready; {FOREVER}")
+    wait_for_line(host, job)
+    with Sabotage(host, b"kill() { return 1; }\n" + RUNNER.script):
+        answer = host.change(operation, signal_name, jobs=[job])
+    assert answer.done == [f"denied {job}"]
+    assert not (host.folder(job) / "signals").exists()
+    stop(host, job)
 
 
 def test_stop_takes_a_crowd(any_host: Host, neighbour: str) -> None:

@@ -49,22 +49,51 @@ rj_tell_apart() {
 }
 
 # Perform the operation signal: send signal $1 to the main process of each chosen job, as kill(1) would. $2...: selectors.
-rj_op_signal() {
-	rj_sig=$1
-	shift
+rj_op_signal() { rj_signal_chosen rj_signal_main "$@"; }
+
+# Perform the operation tree: send signal $1, STOP or CONT, to all processes of each chosen job. $2...: selectors.
+rj_op_tree() { rj_signal_chosen rj_signal_all "$@"; }
+
+# Call function $1 with each chosen job that has not ended and signal $2, and report what it sets rj_outcome to; `ended` if
+# nothing of the job was there. $3...: selectors.
+rj_signal_chosen() {
+	rj_way=$1 rj_sig=$2
+	shift 2
 	rj_choose "$@" || return 0
 	for rj_uuid in $rj_chosen; do
 		! rj_tell_apart "$rj_uuid" || continue
 		rj_scan "$rj_uuid"
-		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_main" ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"; then
-			printf '%s\n' "$rj_sig" >>"$rj_owner/jobs/$rj_uuid/signals"
-			kill -"$rj_sig" "$rj_main" 2>/dev/null && printf 'signalled %s\n' "$rj_uuid"
-		else
-			printf 'ended %s\n' "$rj_uuid"
-		fi
+		rj_outcome=ended
+		[ -e "$rj_owner/jobs/$rj_uuid/exit" ] || "$rj_way" "$rj_uuid" "$rj_sig"
+		printf '%s %s\n' "$rj_outcome" "$rj_uuid"
 	done
 	# shellcheck disable=SC2086
 	rj_facts $rj_chosen
+}
+
+# Succeed if rj_main, the main process of a job, lives and may not be signalled: it belongs to another user.
+rj_is_denied() {
+	[ "$rj_main" ] && ! kill -0 "$rj_main" 2>/dev/null && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted"
+}
+
+# Send signal $2 to the main process of job $1, rj_main. Sets rj_outcome; notes the signal in the job's `signals`.
+rj_signal_main() {
+	[ "$rj_main" ] && rj_alive "$rj_main" "$rj_main_begin" "$rj_booted" || return 0
+	rj_outcome=denied
+	! rj_is_denied || return 0
+	printf '%s\n' "$2" >>"$rj_owner/jobs/$1/signals"
+	kill -"$2" "$rj_main" 2>/dev/null
+	rj_outcome=signalled
+}
+
+# Send signal $2 to all processes of job $1, rj_pids. Sets rj_outcome.
+rj_signal_all() {
+	[ "$rj_pids" ] || return 0
+	rj_outcome=denied
+	! rj_is_denied || return 0
+	rj_signal_tree "$1" "$2"
+	[ "$2" != STOP ] || rj_await_halt "$1"
+	rj_outcome=signalled
 }
 
 # Wait until job $1, whose processes got SIGSTOP, is seen to have stopped: on a busy machine that takes a moment, and the facts
@@ -79,26 +108,6 @@ rj_await_halt() {
 		rj_nap 0.02
 		rj_tries=$((rj_tries + 1))
 	done
-}
-
-# Perform the operation tree: send signal $1, STOP or CONT, to all processes of each chosen job. $2...: selectors.
-rj_op_tree() {
-	rj_sig=$1
-	shift
-	rj_choose "$@" || return 0
-	for rj_uuid in $rj_chosen; do
-		! rj_tell_apart "$rj_uuid" || continue
-		rj_scan "$rj_uuid"
-		if [ ! -e "$rj_owner/jobs/$rj_uuid/exit" ] && [ "$rj_pids" ]; then
-			rj_signal_tree "$rj_uuid" "$rj_sig"
-			[ "$rj_sig" != STOP ] || rj_await_halt "$rj_uuid"
-			printf 'signalled %s\n' "$rj_uuid"
-		else
-			printf 'ended %s\n' "$rj_uuid"
-		fi
-	done
-	# shellcheck disable=SC2086
-	rj_facts $rj_chosen
 }
 
 # Perform the operation stop. $1: the signal; $2: the grace period in tenths of a second; $3...: selectors.
