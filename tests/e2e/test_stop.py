@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fault_points import keep
+from world import alive, processes_with, wait_until
+
+from rjob.runner.posix import RUNNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from world import World
-
-from world import alive, processes_with, wait_until
 
 
 @pytest.fixture
@@ -72,6 +74,18 @@ def test_a_halted_job(rjob: World, neighbour: str) -> None:
     os.kill(int((rjob.folder(ref) / "main").read_text().split()[0]), signal.SIGSTOP)
     wait_until(lambda: rjob.job(ref)["state"] == "Suspended")
     stopped(rjob, ref)
+
+
+def test_a_job_that_may_not_be_signalled_is_reported(rjob: World) -> None:
+    """The main process may be another user's, as that of sudo is."""
+    ref = rjob.start("sleep", "300")
+    keep(rjob, b"kill() { return 1; }\n" + RUNNER.script)
+    for verb in (["signal", ref, "USR1"], ["suspend", ref]):
+        assert (
+            f"job {ref} cannot be signalled: its main process belongs to another user" in rjob(*verb, status=1).errors
+        )
+    keep(rjob, RUNNER.script)
+    assert stopped(rjob, ref)["signal"] == signal.SIGTERM
 
 
 def test_a_job_within_a_job_lives_on(rjob: World) -> None:
