@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -99,6 +100,28 @@ async def test_a_name_that_does_not_resolve(sshd: Sshd, tmp_path: Path, monkeypa
     with pytest.raises(ConnectFailed, match=r"no-such-host\.invalid: said the stand-in") as raised:
         await host(sshd, hostname="no-such-host.invalid").connect()
     assert not raised.value.transient
+
+
+async def test_closing_leaves_no_pipe_open_that_another_process_holds(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A master in the background shares the pipes of the commands that it serves."""
+    connection = await host(sshd).connect()
+    stand_in = tmp_path / "ssh"
+    stand_in.write_text("#!/bin/sh\nsleep 60 </dev/null >/dev/null &\necho $! >&1\nexec sleep 60\n")
+    stand_in.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    before = set(os.listdir("/proc/self/fd"))
+    process = await connection.run(["true"])
+    stream, text = await process.read() or ("", b"")
+    assert stream == "out"
+    await process.close()
+    # The transports of the pipes close in the next turns of the loop.
+    async with asyncio.timeout(3):
+        while set(os.listdir("/proc/self/fd")) - before:  # noqa: ASYNC110  (nothing else tells of it)
+            await asyncio.sleep(0.01)
+    os.kill(int(text), signal.SIGKILL)
+    await connection.close()
 
 
 async def test_a_host_that_never_answers(sshd: Sshd) -> None:
