@@ -2,7 +2,8 @@
 
 # Take the lock, and complete what a dead holder left in `pending`. $1, if given, is a file that others delete when they
 # have done the work for which the lock is wanted: fails if the lock was not free at once and the file is gone. Sets rj_me
-# (this process's identity) and rj_backlog (whether lines stay in `pending`); clears rj_tail.
+# (this process's identity) and rj_backlog (whether lines stay in `pending`). Keeps rj_tail, if the registry cannot have got a
+# torn line since it was read: then `pending` is not empty.
 # The lock is a symbolic link whose target is the identity: creating it is atomic. A short target needs no free block: ext4
 # has room for 59 bytes in the inode, so the target holds only the first 18 characters of the boot id.
 rj_lock() {
@@ -11,13 +12,13 @@ rj_lock() {
 	rj_brief=$rj_boot
 	case $rj_boot in ???????????????????*) rj_brief=${rj_boot%"${rj_boot#??????????????????}"} ;; esac
 	rj_brief="$$ ${rj_start:--} $rj_brief ${rj_namespace:--}"
-	rj_waits=0 rj_tail=''
+	rj_waits=0
 	until ! rj_is_locked && ln -s "$rj_brief" "$rj_owner/lock" 2>/dev/null; do
 		if [ "${1-}" ] && [ ! -e "$1" ]; then
 			return 1
 		elif ! rj_is_locked; then
 			rj_try_link
-		elif [ "$rj_waits" -gt 400 ]; then
+		elif [ "$rj_waits" -gt 600 ]; then
 			rj_fail locked "$(rj_tell_holder)"
 		elif [ $((rj_waits % 4)) -eq 1 ] && rj_is_orphaned; then
 			# Reading a link costs a process, so not in every round.
@@ -26,7 +27,7 @@ rj_lock() {
 			rj_beat "$rj_waits"
 			# Back off, because each look costs processes and a crowd may wait. Jitter keeps them out of step. Wait longer
 			# if others may do the work.
-			rj_ticks=$((${1:+10} + 12 + (rj_waits < 17 ? rj_waits : 17) - ($$ + rj_waits) % 3))
+			rj_ticks=$((${1:+10} + 12 + (rj_waits < 9 ? rj_waits : 9) - ($$ + rj_waits) % 3))
 			rj_nap "0.$((rj_ticks / 10 - 1))$((rj_ticks % 10))"
 			#@ waiting
 		fi
@@ -35,7 +36,7 @@ rj_lock() {
 	#@ locked
 	rj_backlog=''
 	# On a full disk the lines stay in `pending`.
-	[ ! -s "$rj_owner/pending" ] || rj_recover || :
+	[ ! -s "$rj_owner/pending" ] || { rj_tail=''; rj_recover || :; }
 }
 
 # Release the lock, and delete the files and folders $*.

@@ -147,6 +147,8 @@ rj_finish_start() {
 	[ "$rj_now" ] || rj_read_now
 	rj_find_detach
 	printf 'machine %s %s\n' "$rj_machine" "$rj_host"
+	# Now, because it costs processes, and others may wait for the lock.
+	rj_read_tail
 	rj_lock
 	rj_commit
 	rj_pick_cgroups
@@ -305,9 +307,9 @@ rj_publish() {
 }
 
 # Check rj_next against ids/ and the end of the registry: `next` may be an old copy, and an id would be given twice.
-# Corrects rj_next (and rj_removed). Sets rj_tail.
+# Corrects rj_next (and rj_removed). Reads rj_tail: ids that were given since it was read are in `next`.
 rj_check_next() {
-	rj_read_tail
+	case $rj_tail in *"$rj_newline.") ;; *) rj_read_tail ;; esac
 	rj_told=0
 	set -f
 	IFS=$rj_newline
