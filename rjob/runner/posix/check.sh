@@ -28,30 +28,7 @@ rj_check() {
 		rj_line=${rj_list%%"$rj_nl"*};
 		rj_list=${rj_list#"$rj_line"};
 		rj_list=${rj_list#"$rj_nl"};
-		set -- $rj_line;
-		rj_path=/${rj_line#*" /"} rj_within=;
-		case $rj_line in
-		*" /proc/self/ns/pid -> "*) continue ;;
-		l*) rj_path=${rj_path%" -> "*} rj_link=1 ;;
-		*" $rj_top" | *" $rj_top/"*) rj_within=1 ;;
-		esac;
-		case $1$rj_within in
-		l*) case $rj_path in "$rj_top"/runner*) rj_problem="link $rj_path" ;; esac ;;
-		?????????[tT] | ?????????[tT][.+@] | [bcps]?????????) ;;
-		????????w*) rj_problem="exposed $rj_path" ;;
-		?????w????*1) rj_problem="exposed $rj_path" ;;
-		?????w*) [ "$3" = "$rj_uid" ] && rj_is_private "$4" || rj_problem="exposed $rj_path" ;;
-		esac;
-		case $3:$rj_within in
-		"$rj_uid":*|"$rj_root":) ;;
-		*) rj_problem="foreign $rj_path" ;;
-		esac;
-		case $rj_problem in
-		*" $rj_top/runner/posix-"*)
-			[ "$rj_path" = "$rj_self" ] && rj_spoilt=1;
-			rj_problem=;
-			;;
-		esac;
+		rj_check_entry $rj_line;
 	done;
 	set +f;
 	if [ "$rj_link" ] && [ -z "$rj_problem" ]; then
@@ -62,6 +39,34 @@ rj_check() {
 		rj_line=${rj_line%/}${rj_top#"$rj_up"};
 		[ "$rj_line" = "$rj_top" ] || rj_check "$rj_line";
 	fi;
+};
+
+# rj_check_entry MODE LINKS UID GID ...: check the words of a line of ls, rj_line. Sets rj_problem, rj_spoilt, and rj_link (to 1
+# for a symbolic link).
+rj_check_entry() {
+	rj_path=/${rj_line#*" /"} rj_within=;
+	case $rj_line in
+	*" /proc/self/ns/pid -> "*) return ;;
+	l*) rj_path=${rj_path%" -> "*} rj_link=1 ;;
+	*" $rj_top" | *" $rj_top/"*) rj_within=1 ;;
+	esac;
+	case $1$rj_within in
+	l*) case $rj_path in "$rj_top"/runner*) rj_problem="link $rj_path" ;; esac ;;
+	?????????[tT] | ?????????[tT][.+@] | [bcps]?????????) ;;
+	????????w*) rj_problem="exposed $rj_path" ;;
+	?????w????*1) rj_problem="exposed $rj_path" ;;
+	?????w*) [ "$3" = "$rj_uid" ] && rj_is_private "$4" || rj_problem="exposed $rj_path" ;;
+	esac;
+	case $3:$rj_within in
+	"$rj_uid":*|"$rj_root":) ;;
+	*) rj_problem="foreign $rj_path" ;;
+	esac;
+	case $rj_problem in
+	*" $rj_top/runner/posix-"*)
+		[ "$rj_path" = "$rj_self" ] && rj_spoilt=1;
+		rj_problem=;
+		;;
+	esac;
 };
 
 # rj_is_private GID: succeed if this ordinary user is the group's only member, as where each user has a group of that name.
