@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from skips import pytest_runtest_call, pytest_runtest_makereport, pytest_runtest_setup  # noqa: F401  (hooks)
 from world import World, drop_cgroups
 
-from rjob.testing.sshd import SshdUnavailable
-
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 # A test run in the background may ignore these signals, and every command would inherit that.
@@ -33,35 +32,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("rjob")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Generator[None]:
-    """Skip a test whose fixtures cannot start an SSH server."""
-    try:
-        return (yield)
-    except SshdUnavailable as error:
-        pytest.skip(str(error))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None]:
-    """Skip a test that cannot start an SSH server."""
-    try:
-        return (yield)
-    except SshdUnavailable as error:
-        pytest.skip(str(error))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Fail a skipped test in CI, where all requirements are installed, unless its reason is "not applicable"."""
-    report = yield
-    reason = str(call.excinfo.value) if call.excinfo else ""
-    if report.skipped and os.environ.get("CI") and not reason.startswith("not applicable"):
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and CI skips nothing: {reason}"
-    return report
 
 
 @pytest.fixture

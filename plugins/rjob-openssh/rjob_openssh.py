@@ -110,11 +110,12 @@ class _Process(Process):  # one ssh process and its command
         self._connection.processes.discard(self)
         for task in self._reads.values():
             task.cancel()
-        with contextlib.suppress(ProcessLookupError, TimeoutError):
-            os.kill(self._child.pid, 9)  # ssh can miss 15; before Python 3.13, kill() reaps it unknown to asyncio
-            async with asyncio.timeout(5):
-                while self._child.returncode is None:  # noqa: ASYNC110  (wait() may wait for the pipes' ends as well)
-                    await asyncio.sleep(0.005)
+        if self._child.returncode is None:  # else its process id may be another's
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
+                os.kill(self._child.pid, 9)  # ssh can miss 15; before Python 3.13, kill() reaps it unknown to asyncio
+                async with asyncio.timeout(5):
+                    while self._child.returncode is None:  # noqa: ASYNC110  (wait() may wait for the pipes as well)
+                        await asyncio.sleep(0.005)
         self._child._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001  (the master may hold a pipe open)
 
 

@@ -102,6 +102,19 @@ async def test_a_name_that_does_not_resolve(sshd: Sshd, tmp_path: Path, monkeypa
     assert not raised.value.transient
 
 
+async def test_closing_signals_no_process_that_has_ended(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its id may be another process's by then."""
+    signalled: list[int] = []
+    async with await host(sshd).connect() as connection:
+        process = await connection.run(["true"])
+        while await process.read():
+            pass
+        assert await process.wait() == 0
+        monkeypatch.setattr(os, "kill", lambda pid, _: signalled.append(pid))
+        await process.close()
+    assert signalled == []
+
+
 async def test_closing_leaves_no_pipe_open_that_another_process_holds(
     sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
