@@ -101,7 +101,8 @@ def _missing(owner: Owner, reference: Reference) -> JobNotFound:
     if reference.kind == "child":
         way_out = f"`rjob get --json {reference.id}{at}{host}` shows the children that there are"
         return _error(f"no child {selector}", way_out, owner, reference)
-    return _error(f"no job {selector}", "`rjob get --all` lists them", owner, reference)
+    where = f" -H {owner.host}" if owner.host else ""
+    return _error(f"no job {selector}", f"`rjob get --all{where}` lists them", owner, reference)
 
 
 def _error(message: str, hint: str, owner: Owner, reference: Reference) -> JobNotFound:

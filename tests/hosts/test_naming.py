@@ -33,3 +33,9 @@ def test_a_url_in_the_place_of_a_name(rjob: World, gpu: Host, hosts: Hosts) -> N
     ref = rjob.start("-H", "other", "true")
     assert ref == "1@other"
     rjob("wait", ref)
+
+
+def test_the_hint_for_a_job_that_is_not_there_names_its_host(rjob: World, gpu: Host) -> None:
+    assert gpu.name == "gpu"
+    assert "`rjob get --all -H gpu` lists them" in rjob("get", "99@gpu", status=1).errors
+    assert "`rjob get --all` lists them" in rjob("get", "99", status=1).errors
