@@ -52,6 +52,8 @@ def test_everything_killed_is_lost_and_stays_lost(rjob: World) -> None:
     identity.write_text(identity.read_text().replace("-", "0"))
     assert rjob.job(ref)["reason"] == job["reason"]
     assert [event["event"] for event in rjob.events()] == ["start", "end"]
+    # The hint that this end was to be journalled is gone, too.
+    assert list((rjob.owner / "ends").iterdir()) == []
 
 
 def test_another_boot_means_lost(rjob: World) -> None:
@@ -158,3 +160,12 @@ def test_a_full_disk_never_makes_a_failure_look_like_success(rjob: World, small_
     finally:
         rjob.close()
         subprocess.run(["umount", "-l", small_disk], check=True)
+
+
+def test_a_retry_of_a_job_without_its_specification_says_so(rjob: World) -> None:
+    ref = rjob.start("true")
+    rjob("wait", ref)
+    (rjob.folder(ref) / "spec").unlink()
+    refused = rjob("retry", ref, status=1)
+    assert "spec is missing" in refused.errors
+    assert "no space" not in refused.errors
